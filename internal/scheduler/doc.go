@@ -1,0 +1,9 @@
+// Package scheduler decides which node runs each pod that has none, and binds it there.
+//
+// core is pure: an immutable picture of the nodes and a pod go in, a decision comes out, with every node's reason when there
+// is none. plugins holds the rules, each a small unit; plugins/order.go is the one list that says which run and what they
+// weigh. queue is a state machine that says which pod is next and when. The loop in this package is thin: it feeds events to
+// the picture and the queue, lays its own bindings that it has not yet observed over the picture, and writes.
+//
+// The scheduler knows nodes and pods as the API shows them, never how a node runs a pod.
+package scheduler
