@@ -3,10 +3,12 @@ package arch
 import (
 	"bufio"
 	_ "embed"
+	"errors"
 	"fmt"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"sort"
 	"strconv"
@@ -176,5 +178,30 @@ func TestJudge(t *testing.T) {
 				t.Errorf("%s -> %s: %q", tc.from, tc.to, got)
 			}
 		})
+	}
+}
+
+// longestFile in lines; generated files may be longer.
+const longestFile = 500
+
+func TestFilesStayShort(t *testing.T) {
+	root := filepath.Join("..", "..")
+	for _, top := range []string{"internal", "cmd", "test", "examples", "build"} {
+		err := filepath.WalkDir(filepath.Join(root, top), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasPrefix(d.Name(), "zz_generated") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			if n := strings.Count(string(text), "\n"); n > longestFile {
+				t.Errorf("%s has %d lines: a room that outgrows %d is two rooms", path, n, longestFile)
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
 	}
 }
