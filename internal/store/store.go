@@ -20,6 +20,12 @@ var (
 	ErrFuture = errors.New("revision in the future")
 	// ErrAmbiguous: the write may or may not have happened (timeout, lost connection).
 	ErrAmbiguous = errors.New("outcome of the write is unknown")
+	// ErrTooLarge: the write is bigger than etcd accepts. Nothing was written.
+	ErrTooLarge = errors.New("write too large")
+	// ErrNoSpace: etcd's quota is used up. Nothing was written.
+	ErrNoSpace = errors.New("storage quota used up")
+	// ErrClosed: the store, or the stream, is no longer running.
+	ErrClosed = errors.New("store closed")
 )
 
 // Codec turns stored bytes into objects. Decoded objects are shared by every reader and immutable.
@@ -45,7 +51,7 @@ type OpKind int
 // The kinds of Op.
 const (
 	OpCreate OpKind = iota + 1 // the key must not exist
-	OpUpdate                   // the key must exist at Expect
+	OpUpdate                   // the key must exist at Expect; Expect 0: at any revision
 	OpPut                      // whatever is there is replaced, or created
 	OpDelete                   // the key must exist at Expect; Expect 0 deletes whatever is there
 	OpCheck                    // writes nothing; the key must exist at Expect (Expect 0: must not exist)

@@ -1,0 +1,3 @@
+// Package storetest opens real stores for other packages' tests: an embedded etcd in a temporary folder, running until the
+// test ends.
+package storetest
