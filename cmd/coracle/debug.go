@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coracle.dev/coracle/internal/api/builtin"
 	"coracle.dev/coracle/internal/controllers"
 	"coracle.dev/coracle/internal/reconcile"
 )
@@ -24,13 +23,13 @@ func newGraphCommand() *cobra.Command {
 		Short: "Show what each controller reads and writes, from its declarations",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			catalogue, err := builtin.New()
+			list, err := controllers.All(controllers.Config{})
 			if err != nil {
 				return err
 			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "CONTROLLER\tREADS\tWRITES")
-			for _, e := range reconcile.Graph(controllers.All(controllers.Config{Catalogue: catalogue})...) {
+			for _, e := range reconcile.Graph(list...) {
 				fmt.Fprintf(w, "%s\t%s\t%s\n", e.Controller, strings.Join(e.Reads, ", "), strings.Join(e.Writes, ", "))
 			}
 			return w.Flush()

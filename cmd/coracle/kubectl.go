@@ -33,17 +33,17 @@ the local cluster, or on a machine that runs coracle server to that server. --da
 			if err != nil {
 				return err
 			}
-			dir, err := set.Unpack(cmd.Context(), kubectlDir(flags.dataDir))
+			dir, err := set.Only(programs.Kubectl).Unpack(cmd.Context(), kubectlDir(flags.dataDir))
 			if err != nil {
 				return err
 			}
 			environ := os.Environ()
 			if os.Getenv("KUBECONFIG") == "" && !namesKubeconfig(args) {
-				file, err := flags.kubeconfig()
-				if err != nil {
-					return err
+				if file, err := flags.kubeconfig(); err == nil {
+					environ = append(environ, "KUBECONFIG="+file)
+				} else {
+					fmt.Fprintf(cmd.ErrOrStderr(), "coracle: %v; kubectl uses its own configuration\n", err)
 				}
-				environ = append(environ, "KUBECONFIG="+file)
 			}
 			program := filepath.Join(dir, programs.Kubectl)
 			return fmt.Errorf("running kubectl: %w", syscall.Exec(program, append([]string{"kubectl"}, args...), environ))

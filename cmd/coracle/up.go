@@ -71,7 +71,7 @@ func up(ctx context.Context, opts local.Options, timeout time.Duration, out, err
 		return err
 	}
 	node := config.Common{DataDir: opts.DataDir}
-	if opts.Programs, err = set.Unpack(ctx, node.ProgramsDir()); err != nil {
+	if opts.Programs, err = set.ForNodes().Unpack(ctx, node.ProgramsDir()); err != nil {
 		return err
 	}
 	if opts.Binary, err = os.Executable(); err != nil {

@@ -87,6 +87,13 @@ type Subresource struct {
 	// New returns an empty object of that kind; nil for streams (exec, attach, portforward, log, proxy).
 	New   func() runtime.Object
 	Verbs []string
+	// PrepareUpdate and ValidateUpdate take the place of the main resource's on writes to a subresource that carries the whole
+	// object (ephemeralcontainers, resize, approval, finalize). Nil elsewhere; status has its own functions in Strategy.
+	PrepareUpdate  func(obj, old Object)
+	ValidateUpdate func(obj, old Object) field.ErrorList
+	// ResetFields are the paths that a write here never changes and that server-side apply must not own, such as "spec" or
+	// "metadata.labels".
+	ResetFields []string
 }
 
 // Strategy is a kind's behaviour on writes. The order on create is Default, admission, PrepareCreate, Validate; on update
@@ -97,7 +104,13 @@ type Strategy struct {
 	PrepareCreate func(obj Object)
 	PrepareUpdate func(obj, old Object)
 	// PrepareStatus runs for writes to /status: keeps everything of old but status (and what upstream lets through).
-	PrepareStatus  func(obj, old Object)
+	PrepareStatus func(obj, old Object)
+	// Stamp fills in times that the server sets inside the object (conditions of certificate requests, device taints). It runs
+	// after any Prepare function; old is nil on create.
+	Stamp func(obj, old Object, now time.Time)
+	// SetRequester writes the caller's identity into the object on create, for kinds that carry it (certificate requests). It
+	// runs after PrepareCreate.
+	SetRequester   func(obj Object, who Requester)
 	Validate       func(obj Object) field.ErrorList
 	ValidateUpdate func(obj, old Object) field.ErrorList
 	ValidateStatus func(obj, old Object) field.ErrorList
@@ -113,6 +126,23 @@ type Strategy struct {
 	AllowCreateOnUpdate bool
 	// AllowUnconditionalUpdate: an update without resourceVersion overwrites.
 	AllowUnconditionalUpdate bool
+	// ResetFields are the paths that a write to the main resource never changes (normally "status") and that server-side apply
+	// must not own. Those of a subresource are with the subresource.
+	ResetFields []string
+	// ReturnDeleted: a delete answers with the object's last state and not with a Status.
+	ReturnDeleted bool
+	// OrphanByDefault: a delete that names no propagation policy leaves the dependents.
+	OrphanByDefault bool
+	// NoGarbageCollection: finalizers for orphaning and foreground deletion are never set on this kind (events).
+	NoGarbageCollection bool
+}
+
+// Requester is who makes a request.
+type Requester struct {
+	Name   string
+	UID    string
+	Groups []string
+	Extra  map[string][]string
 }
 
 // Scale reads and writes an object's replica count.
@@ -127,6 +157,8 @@ type Table struct {
 	Columns []metav1.TableColumnDefinition
 	// Row returns the cells for the object, as many as there are columns, as seen at now.
 	Row func(obj Object, now time.Time) []any
+	// Conditions returns the row's conditions, such as Completed for pods that have ended. Nil for most kinds.
+	Conditions func(obj Object) []metav1.TableRowCondition
 }
 
 // GroupResource returns the resource's identity.

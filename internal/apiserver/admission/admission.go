@@ -1,4 +1,3 @@
-// Package admission changes and refuses writes between decoding and storing. One plugin per file; Chain gives their order.
 package admission
 
 import (

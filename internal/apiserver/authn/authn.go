@@ -1,4 +1,3 @@
-// Package authn establishes who calls: client certificates, service account tokens, bootstrap tokens.
 package authn
 
 import (

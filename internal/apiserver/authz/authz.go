@@ -1,4 +1,3 @@
-// Package authz decides who may do what: the Node authorizer, then RBAC; the group system:masters may do anything.
 package authz
 
 import (

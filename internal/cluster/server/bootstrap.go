@@ -61,7 +61,7 @@ func (s *Server) dnsService() *corev1.Service {
 // ensureToken returns the token by which agents join: the configured one, the one of an earlier start, or a new one. The file has
 // the whole token, with the authority's hash.
 func (s *Server) ensureToken() (pki.Token, error) {
-	path := s.cfg.TokenFile()
+	path := s.cfg.Common.TokenFile()
 	text := s.cfg.Token
 	if text == "" && s.cfg.Agent.TokenFile != "" {
 		path = s.cfg.Agent.TokenFile

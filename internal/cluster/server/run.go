@@ -26,6 +26,7 @@ import (
 	"coracle.dev/coracle/internal/cluster/pki"
 	"coracle.dev/coracle/internal/cluster/signer"
 	"coracle.dev/coracle/internal/controllers"
+	"coracle.dev/coracle/internal/controllers/nodeipam"
 	"coracle.dev/coracle/internal/reconcile"
 	"coracle.dev/coracle/internal/scheduler"
 	"coracle.dev/coracle/internal/store"
@@ -193,10 +194,12 @@ func (s *Server) startControllers(ctx context.Context) error {
 	if s.cfg.Disabled(config.PartControllers) {
 		return nil
 	}
-	list := controllers.All(controllers.Config{
-		RootCA: s.files.CA.PEM(), ClusterCIDRs: []netip.Prefix{s.cfg.ClusterCIDR}, Catalogue: s.catalogue,
-		Client: s.asController,
+	list, err := controllers.All(controllers.Config{
+		RootCA: s.files.CA.PEM(), PodRanges: []nodeipam.Range{{Prefix: s.cfg.ClusterCIDR, NodeBits: podRangeBits}},
 	})
+	if err != nil {
+		return err
+	}
 	if err := s.ensureControllerRoles(ctx, list); err != nil {
 		return err
 	}
@@ -211,6 +214,9 @@ func (s *Server) startControllers(ctx context.Context) error {
 	s.stack.Start(ctx, "signer", sign.Run)
 	return nil
 }
+
+// podRangeBits is the size of each node's part of the pod addresses: 254 of them.
+const podRangeBits = 24
 
 func (s *Server) startScheduler(ctx context.Context) error {
 	if s.cfg.Disabled(config.PartScheduler) {

@@ -32,8 +32,6 @@ import (
 
 // security is how callers are identified, authorised and admitted.
 type security struct {
-	// plain is a chain over the same store that asks nobody's leave.
-	plain    *chain.Chain
 	objects  *lookup.Reader
 	nodes    *authz.Node
 	rbac     *authz.RBAC
@@ -55,7 +53,7 @@ func newSecurity(ctx context.Context, s *Server) (*security, error) {
 		return nil, err
 	}
 	reader := local.New(plain, request.User{Name: "system:apiserver", Groups: []string{request.GroupMasters}}, nil)
-	sec := &security{plain: plain, objects: lookup.New(reader)}
+	sec := &security{objects: lookup.New(reader)}
 	rules, err := bootstrap.NodeRules()
 	if err != nil {
 		return nil, err
@@ -100,7 +98,7 @@ func (sec *security) apiConfig(s *Server) (apiserver.Config, error) {
 	if err != nil {
 		return apiserver.Config{}, err
 	}
-	streams, err := sec.streams(s)
+	streams, err := s.streams()
 	if err != nil {
 		return apiserver.Config{}, err
 	}
@@ -118,7 +116,6 @@ func (sec *security) apiConfig(s *Server) (apiserver.Config, error) {
 		Allocators: map[schema.GroupResource]alloc.Allocator{{Resource: "services"}: sec.services},
 		Handlers:   sec.handlers(authorizer),
 		Kubelet:    streams,
-		OpenAPI:    openAPI(),
 		Paths:      map[string]http.Handler{token.ConfigurationPath: openID, token.KeysPath: openID},
 		Version:    version.Info(),
 		Now:        time.Now,

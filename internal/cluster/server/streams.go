@@ -9,7 +9,7 @@ import (
 )
 
 // streams leads logs, exec and the like to the nodes, as a client that every node knows.
-func (sec *security) streams(s *Server) (*proxy.Proxy, error) {
+func (s *Server) streams() (*proxy.Config, error) {
 	pool, err := agent.CertPool(s.files.CAFile)
 	if err != nil {
 		return nil, err
@@ -21,8 +21,8 @@ func (sec *security) streams(s *Server) (*proxy.Proxy, error) {
 		}
 		return &pair, nil
 	}
-	return proxy.New(sec.plain, proxy.Config{
+	return &proxy.Config{
 		NodeTLS: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool, GetClientCertificate: certificate},
 		Logger:  s.log.With("part", "proxy"),
-	}), nil
+	}, nil
 }

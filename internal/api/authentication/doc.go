@@ -1,0 +1,3 @@
+// Package authentication describes the kinds of the API group authentication.k8s.io: names, defaults, what a write may
+// change, and their tables. It knows nothing of storage, HTTP or other objects than the ones handed in.
+package authentication

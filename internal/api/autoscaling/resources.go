@@ -1,0 +1,10 @@
+package autoscaling
+
+import "coracle.dev/coracle/internal/api"
+
+// Resources returns the group's entries, in the order in which discovery lists them.
+func Resources() []*api.Resource {
+	return []*api.Resource{
+		horizontalPodAutoscaler(),
+	}
+}

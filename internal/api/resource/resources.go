@@ -1,0 +1,14 @@
+package resource
+
+import "coracle.dev/coracle/internal/api"
+
+// Resources returns the group's entries, in the order in which discovery lists them.
+func Resources() []*api.Resource {
+	return []*api.Resource{
+		deviceClass(),
+		deviceTaintRule(),
+		resourceClaim(),
+		resourceClaimTemplate(),
+		resourceSlice(),
+	}
+}
