@@ -42,7 +42,8 @@ func TestHandler(t *testing.T) {
 		body, err := io.ReadAll(response.Body)
 		response.Body.Close()
 		if err != nil || response.StatusCode != step.status || string(body) != step.body {
-			t.Errorf("%s %s: %d %q (%v), want %d %q", step.method, step.path, response.StatusCode, body, err, step.status, step.body)
+			t.Errorf("%s %s: %d %q (%v), want %d %q",
+				step.method, step.path, response.StatusCode, body, err, step.status, step.body)
 		}
 	}
 }

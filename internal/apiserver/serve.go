@@ -163,7 +163,8 @@ func longRunning(a *request.Attributes, r *http.Request) bool {
 	return a.Verb == "watch"
 }
 
-// withDeadline bounds a request: a stream by the server's life, others by time. The client may ask for less time than the server gives.
+// withDeadline bounds a request: a stream by the server's life, others by time. The client may ask for less time than the
+// server gives.
 func (s *Server) withDeadline(r *http.Request, long bool) (*http.Request, context.CancelFunc) {
 	if long {
 		ctx, cancel := context.WithCancel(r.Context())

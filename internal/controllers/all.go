@@ -6,6 +6,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"coracle.dev/coracle/internal/controllers/deployment"
+	"coracle.dev/coracle/internal/controllers/disruption"
 	"coracle.dev/coracle/internal/controllers/endpointslice"
 	"coracle.dev/coracle/internal/controllers/garbagecollector"
 	"coracle.dev/coracle/internal/controllers/job"
@@ -47,6 +48,7 @@ func All(cfg Config) ([]reconcile.Controller, error) {
 		replicaset.NewReplicationController(),
 		job.New(),
 		ttlafterfinished.New(),
+		disruption.New(),
 		endpointslice.New(),
 		endpointslice.NewEndpoints(),
 		namespace.New(namespace.EmptyPort{}),

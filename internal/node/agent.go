@@ -21,6 +21,7 @@ import (
 	"coracle.dev/coracle/internal/node/lease"
 	"coracle.dev/coracle/internal/node/logs"
 	"coracle.dev/coracle/internal/node/source"
+	"coracle.dev/coracle/internal/node/userns"
 	"coracle.dev/coracle/internal/node/volume"
 )
 
@@ -34,6 +35,7 @@ type Agent struct {
 	volumes  *volume.Manager
 	mounter  volume.Mounter
 	cgroups  *cgroup.Tree
+	users    *userns.Ranges
 	source   *source.Source
 	recorder *events.Recorder
 	logs     *logs.Follower
@@ -99,6 +101,11 @@ func (a *Agent) Run(ctx context.Context) error {
 		// Pods without limits are better than none; each complaint was logged.
 		a.cfg.Logger.Warn("the control groups of pods can't be made", "err", err)
 	}
+	users, err := userns.Open(filepath.Join(a.cfg.RootDir, "pods"), a.cfg.MaxPods)
+	if err != nil {
+		return err
+	}
+	a.users = users
 	group, ctx := errgroup.WithContext(ctx)
 	a.group = group
 	keeper := &lease.Keeper{
@@ -115,6 +122,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.runServer,        // the kubelet API
 		a.logs.Run,         // watches log files for readers
 		a.runLogRotation,   // keeps log files small
+		a.collector().Run,  // keeps images from filling the disk
 	} {
 		group.Go(func() error { return part(ctx) })
 	}

@@ -21,6 +21,7 @@ import (
 	"coracle.dev/coracle/internal/node/handler"
 	"coracle.dev/coracle/internal/node/naming"
 	"coracle.dev/coracle/internal/node/pod"
+	"coracle.dev/coracle/internal/node/userns"
 )
 
 // job is one operation with all it needs, apart from the worker's loop.
@@ -115,12 +116,29 @@ func (j *job) sandboxConfig(attempt uint32) (*runtimeapi.PodSandboxConfig, error
 	for _, w := range warnings {
 		a.recorder.Event(j.pod, v1.EventTypeWarning, "DNSConfigForming", w)
 	}
-	if j.pod.Spec.HostUsers != nil && !*j.pod.Spec.HostUsers && !a.features().users {
-		return nil, errors.New("the pod asks for its own user namespace (hostUsers: false), which this node does not offer")
+	users, err := j.users()
+	if err != nil {
+		return nil, err
 	}
 	return cri.SandboxConfig(j.pod, cri.SandboxInput{
-		Attempt: attempt, Hostname: hostname, DNS: dns, LogsDir: a.cfg.PodLogsDir, CgroupParent: a.cgroups.ParentOf(j.pod),
+		Users: users, Attempt: attempt, Hostname: hostname, DNS: dns, LogsDir: a.cfg.PodLogsDir, CgroupParent: a.cgroups.ParentOf(j.pod),
 	}), nil
+}
+
+// users returns the mappings of a pod with its own user namespace; nil for others.
+func (j *job) users() (*runtimeapi.UserNamespace, error) {
+	if j.pod.Spec.HostUsers == nil || *j.pod.Spec.HostUsers {
+		return nil, nil
+	}
+	if !j.agent.features().users {
+		return nil, errors.New("the pod asks for its own user namespace (hostUsers: false), which the runtime does not offer")
+	}
+	start, err := j.agent.users.Take(j.pod.UID)
+	if err != nil {
+		return nil, err
+	}
+	ids := []*runtimeapi.IDMapping{{HostId: start, ContainerId: 0, Length: userns.Length}}
+	return &runtimeapi.UserNamespace{Mode: runtimeapi.NamespaceMode_POD, Uids: ids, Gids: ids}, nil
 }
 
 // naming reads the node's own resolver configuration anew each time: it may change.
@@ -238,6 +256,7 @@ func (j *job) forget() error {
 	if err := j.agent.volumes.Forget(j.pod.UID); err != nil {
 		return err
 	}
+	j.agent.users.Drop(j.pod.UID)
 	if j.pod.Name == "" {
 		return nil
 	}

@@ -208,6 +208,12 @@ func (w *worker) announce(crashing []string, now time.Time) {
 		w.announced[name] = now
 		w.agent.containerEvent(w.pod, name, kind, reason, message)
 	}
+	if w.view.Sandboxes == nil && w.mounted && !w.pod.Spec.HostNetwork && !w.agent.networkReady.Load() {
+		if last, said := w.announced[""]; !said || now.Sub(last) >= announceEvery {
+			w.announced[""] = now
+			w.agent.recorder.Event(w.pod, v1.EventTypeWarning, "NetworkNotReady", "network is not ready: container runtime network not ready")
+		}
+	}
 	for _, name := range crashing {
 		say(name, "BackOff", fmt.Sprintf("Back-off restarting failed container %s in pod %s", name, pod.Describe(w.pod)),
 			v1.EventTypeWarning)

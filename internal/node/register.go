@@ -35,6 +35,7 @@ func nodeResource() schema.GroupResource { return schema.GroupResource{Resource:
 // runNodeStatus registers the node and keeps its status: looked at every StatusPeriod (often while not ready), written when it
 // changed and every StatusReport.
 func (a *Agent) runNodeStatus(ctx context.Context) error {
+	a.recorder.About(a.nodeRef(), v1.EventTypeNormal, "Starting", "Starting kubelet.")
 	machine := nodestatus.Read(a.cfg.RootDir)
 	var images []v1.ContainerImage
 	var imagesAt, written time.Time
@@ -130,7 +131,7 @@ func (a *Agent) noteFeatures(status *runtimeapi.StatusResponse, in *nodestatus.I
 			Name: h.Name, Features: &v1.NodeRuntimeHandlerFeatures{RecursiveReadOnlyMounts: &rro, UserNamespaces: &users},
 		})
 		if h.Name == "" {
-			f.recursiveReadOnly = rro
+			f.recursiveReadOnly, f.users = rro, users
 		}
 	}
 	a.handlers.Store(f)
@@ -298,8 +299,7 @@ func (a *Agent) sayReady(before, after v1.NodeStatus) {
 	if ready(after) == v1.ConditionTrue {
 		reason = "NodeReady"
 	}
-	ref := v1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: a.cfg.NodeName, UID: types.UID(a.cfg.NodeName)}
-	a.recorder.About(ref, v1.EventTypeNormal, reason, fmt.Sprintf("Node %s status is now: %s", a.cfg.NodeName, reason))
+	a.recorder.About(a.nodeRef(), v1.EventTypeNormal, reason, fmt.Sprintf("Node %s status is now: %s", a.cfg.NodeName, reason))
 }
 
 // nodePatch returns the strategic merge patch between two statuses. Addresses have no unique key, so they are replaced whole.

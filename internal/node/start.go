@@ -102,7 +102,13 @@ func (j *job) containerConfig(
 	if err := os.MkdirAll(filepath.Join(sandbox.LogDirectory, e.Name), 0o755); err != nil { //nolint:gosec // log collectors read it
 		return nil, &failure{reason: reasonConfig, message: fmt.Sprintf("create container log directory for container %s failed: %v", e.Name, err)}
 	}
+	users := sandbox.GetLinux().GetSecurityContext().GetNamespaceOptions().GetUsernsOptions()
+	for _, m := range mounts {
+		// Files keep their owners as the pod's users see them.
+		m.UidMappings, m.GidMappings = users.GetUids(), users.GetGids()
+	}
 	in := cri.ContainerInput{
+		Users:    users,
 		Restarts: j.op.Attempt, Command: env.ExpandAll(e.Command, vars), Args: env.ExpandAll(e.Args, vars), Mounts: mounts,
 		ImageRef: img.Ref, ImageUID: img.UID, ImageUser: img.User,
 		SeccompRoot: filepath.Join(j.agent.cfg.RootDir, "seccomp"), MemoryCapacity: j.agent.memoryCapacity(),

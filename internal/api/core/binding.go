@@ -14,5 +14,6 @@ func binding() *api.Resource {
 		Namespaced: true,
 		Verbs:      []string{"create"},
 		New:        meta.New[corev1.Binding],
+		Validate:   ValidateBinding,
 	}.Resource()
 }

@@ -27,5 +27,7 @@ func configMap() *api.Resource {
 		Row: func(c *corev1.ConfigMap, now time.Time) []any {
 			return []any{c.Name, int64(len(c.Data) + len(c.BinaryData)), meta.Age(c, now)}
 		},
+		Validate:       validateConfigMap,
+		ValidateUpdate: validateConfigMapUpdate,
 	}.Resource()
 }

@@ -31,6 +31,9 @@ func endpoints() *api.Resource {
 		Row: func(e *corev1.Endpoints, now time.Time) []any {
 			return []any{e.Name, endpointAddresses(e), meta.Age(e, now)}
 		},
+		Validate:       validateEndpoints,
+		ValidateUpdate: validateEndpointsUpdate,
+		Warnings:       warnEndpoints,
 	}.Resource()
 }
 

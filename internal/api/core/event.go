@@ -28,6 +28,8 @@ func Event() *api.Resource {
 		Columns:             eventColumns(),
 		Row:                 eventRow,
 		Fields:              eventFields,
+		Validate:            validateEvent,
+		ValidateUpdate:      validateEventUpdate,
 	}.Resource()
 }
 

@@ -20,6 +20,8 @@ func limitRange() *api.Resource {
 		Default:             defaultLimitRange,
 		CreateOnUpdate:      true,
 		UnconditionalUpdate: true,
+		Validate:            validateLimitRange,
+		ValidateUpdate:      validateLimitRangeUpdate,
 	}.Resource()
 }
 

@@ -25,7 +25,7 @@ func namespace() *api.Resource {
 			{
 				Name: "finalize", GVK: gvk, New: meta.Empty[corev1.Namespace], Verbs: []string{"update"},
 				PrepareUpdate:  meta.Update(func(n, old *corev1.Namespace) { n.Status = old.Status }),
-				ValidateUpdate: meta.ValidateUpdate[*corev1.Namespace](false, nil),
+				ValidateUpdate: meta.ValidateUpdate(false, validateNamespaceFinalize),
 				ResetFields:    []string{"status"},
 			},
 			meta.Status(gvk, meta.Empty[corev1.Namespace]),
@@ -54,6 +54,9 @@ func namespace() *api.Resource {
 		Fields: func(n *corev1.Namespace) fields.Set {
 			return fields.Set{"status.phase": string(n.Status.Phase)}
 		},
+		Validate:       validateNamespace,
+		ValidateUpdate: validateNamespaceUpdate,
+		ValidateStatus: validateNamespaceStatus,
 	}.Resource()
 }
 

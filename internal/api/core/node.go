@@ -49,6 +49,10 @@ func node() *api.Resource {
 		Fields: func(n *corev1.Node) fields.Set {
 			return fields.Set{"spec.unschedulable": strconv.FormatBool(n.Spec.Unschedulable)}
 		},
+		Validate:       validateNode,
+		ValidateUpdate: validateNodeUpdate,
+		ValidateStatus: validateNodeStatus,
+		Warnings:       warnNode,
 	}.Resource()
 }
 

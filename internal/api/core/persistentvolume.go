@@ -33,6 +33,9 @@ func persistentVolume() *api.Resource {
 		ReturnDeleted:       true,
 		Columns:             persistentVolumeColumns(),
 		Row:                 persistentVolumeRow,
+		Validate:            validateVolume,
+		ValidateUpdate:      validateVolumeUpdate,
+		Warnings:            warnVolume,
 	}.Resource()
 }
 

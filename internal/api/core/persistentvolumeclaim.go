@@ -37,6 +37,10 @@ func persistentVolumeClaim() *api.Resource {
 		ReturnDeleted:       true,
 		Columns:             persistentVolumeClaimColumns(),
 		Row:                 persistentVolumeClaimRow,
+		Validate:            validateClaim,
+		ValidateUpdate:      validateClaimUpdate,
+		ValidateStatus:      validateClaimStatus,
+		Warnings:            warnClaim,
 	}.Resource()
 }
 

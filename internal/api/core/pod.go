@@ -36,6 +36,10 @@ func pod() *api.Resource {
 		Indexes: map[string]func(*corev1.Pod) []string{
 			api.IndexNode: func(p *corev1.Pod) []string { return []string{p.Spec.NodeName} },
 		},
+		Validate:       validatePod,
+		ValidateUpdate: validatePodUpdate,
+		ValidateStatus: validatePodStatus,
+		Warnings:       warnPod,
 	}.Resource()
 }
 
@@ -48,7 +52,7 @@ func podSubresources() []api.Subresource {
 		{
 			Name: "ephemeralcontainers", GVK: gvk("Pod"), New: meta.Empty[corev1.Pod], Verbs: meta.WriteVerbs(),
 			PrepareUpdate:  meta.Update(preparePodEphemeral),
-			ValidateUpdate: meta.ValidateUpdate[*corev1.Pod](true, nil),
+			ValidateUpdate: meta.ValidateUpdate(true, validateEphemeralUpdate),
 		},
 		{
 			Name: "eviction", GVK: policyv1.SchemeGroupVersion.WithKind("Eviction"), New: meta.Empty[policyv1.Eviction],
@@ -61,7 +65,7 @@ func podSubresources() []api.Subresource {
 		{
 			Name: "resize", GVK: gvk("Pod"), New: meta.Empty[corev1.Pod], Verbs: meta.WriteVerbs(),
 			PrepareUpdate:  meta.Update(preparePodResize),
-			ValidateUpdate: meta.ValidateUpdate[*corev1.Pod](true, nil),
+			ValidateUpdate: meta.ValidateUpdate(true, validatePodResize),
 		},
 	}
 }

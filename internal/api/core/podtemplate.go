@@ -42,5 +42,8 @@ func podTemplate() *api.Resource {
 			names, images := meta.Containers(t.Template.Spec.Containers)
 			return []any{t.Name, names, images, labels.FormatLabels(t.Template.Labels)}
 		},
+		Validate:       validatePodTemplateObject,
+		ValidateUpdate: validatePodTemplateUpdate,
+		Warnings:       warnPodTemplateObject,
 	}.Resource()
 }

@@ -57,6 +57,10 @@ func replicationController() *api.Resource {
 		Scale: &api.Scale{Get: replicationControllerScale, Set: func(obj api.Object, replicas int32) {
 			obj.(*corev1.ReplicationController).Spec.Replicas = &replicas
 		}},
+		Validate:       validateReplicationController,
+		ValidateUpdate: validateReplicationControllerUpdate,
+		ValidateStatus: validateReplicationControllerStatus,
+		Warnings:       warnReplicationController,
 	}.Resource()
 }
 

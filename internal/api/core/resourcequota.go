@@ -41,7 +41,11 @@ func resourceQuota() *api.Resource {
 			meta.Column("Limit", "What is used and what may be used of limits."),
 			meta.AgeColumn(),
 		},
-		Row: resourceQuotaRow,
+		Row:            resourceQuotaRow,
+		Validate:       validateQuota,
+		ValidateUpdate: validateQuotaUpdate,
+		ValidateStatus: validateQuotaStatus,
+		Warnings:       warnQuota,
 	}.Resource()
 }
 

@@ -34,7 +34,10 @@ func secret() *api.Resource {
 		Row: func(s *corev1.Secret, now time.Time) []any {
 			return []any{s.Name, string(s.Type), int64(len(s.Data)), meta.Age(s, now)}
 		},
-		Fields: func(s *corev1.Secret) fields.Set { return fields.Set{"type": string(s.Type)} },
+		Fields:         func(s *corev1.Secret) fields.Set { return fields.Set{"type": string(s.Type)} },
+		Validate:       validateSecret,
+		ValidateUpdate: validateSecretUpdate,
+		Warnings:       warnSecret,
 	}.Resource()
 }
 

@@ -40,6 +40,10 @@ func service() *api.Resource {
 		Fields: func(s *corev1.Service) fields.Set {
 			return fields.Set{"spec.clusterIP": s.Spec.ClusterIP, "spec.type": string(s.Spec.Type)}
 		},
+		Validate:       validateService,
+		ValidateUpdate: validateServiceUpdate,
+		ValidateStatus: validateServiceStatus,
+		Warnings:       warnService,
 	}.Resource()
 }
 

@@ -26,6 +26,7 @@ func serviceAccount() *api.Resource {
 		ReturnDeleted:       true,
 		Columns:             meta.AgeColumns(),
 		Row:                 meta.AgeRow[*corev1.ServiceAccount],
+		Warnings:            warnServiceAccount,
 	}.Resource()
 }
 

@@ -187,4 +187,6 @@ func addsOnly(now, before *corev1.NodeSelectorTerm) bool {
 }
 
 // validateImmutable is the common form of a field that stays as it was made.
-func validateImmutable(at *field.Path, now, before any) field.ErrorList { return rule.Unchanged(at, now, before) }
+func validateImmutable(at *field.Path, now, before any) field.ErrorList {
+	return rule.Unchanged(at, now, before)
+}

@@ -15,20 +15,20 @@ type podRules struct {
 	// pod is set for pods, not for the templates of workloads.
 	pod bool
 
-	laxDeletionCost       bool // the pod-deletion-cost annotation need not be a number
-	laxHugePages          bool // huge pages need not be whole pages
-	laxSelectors          bool // label selectors of pod affinity
-	laxNodeAffinity       bool // label values of required node affinity
-	laxSpreadSelectors    bool // label selectors of topology spread constraints
-	laxSpreadKeys         bool // matchLabelKeys of topology spread constraints
-	laxTokenPaths         bool // projected tokens may be anywhere
-	laxSysctls            bool // sysctls of namespaces that are the host's
-	laxDevices            bool // block devices in a user namespace
-	laxHostNetworkUsers   bool // a user namespace on the host's network
-	laxImageVolumes       bool // image volumes without a reference
-	laxSysAdmin           bool // CAP_SYS_ADMIN without privilege escalation
-	laxInitRestarts       bool // resizing that restarts plain init containers
-	numericTolerations    bool // the operators Lt and Gt, an alpha feature that is off
+	laxDeletionCost     bool // the pod-deletion-cost annotation need not be a number
+	laxHugePages        bool // huge pages need not be whole pages
+	laxSelectors        bool // label selectors of pod affinity
+	laxNodeAffinity     bool // label values of required node affinity
+	laxSpreadSelectors  bool // label selectors of topology spread constraints
+	laxSpreadKeys       bool // matchLabelKeys of topology spread constraints
+	laxTokenPaths       bool // projected tokens may be anywhere
+	laxSysctls          bool // sysctls of namespaces that are the host's
+	laxDevices          bool // block devices in a user namespace
+	laxHostNetworkUsers bool // a user namespace on the host's network
+	laxImageVolumes     bool // image volumes without a reference
+	laxSysAdmin         bool // CAP_SYS_ADMIN without privilege escalation
+	laxInitRestarts     bool // resizing that restarts plain init containers
+	numericTolerations  bool // the operators Lt and Gt, an alpha feature that is off
 }
 
 // podRulesFor returns the rules for an object whose former state had this spec and metadata; both are nil on create.

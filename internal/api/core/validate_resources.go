@@ -58,7 +58,9 @@ func isExtendedResource(name corev1.ResourceName) bool {
 }
 
 // canOvercommit tells whether a limit may be above the request.
-func canOvercommit(name corev1.ResourceName) bool { return isNativeResource(name) && !isHugePages(name) }
+func canOvercommit(name corev1.ResourceName) bool {
+	return isNativeResource(name) && !isHugePages(name)
+}
 
 func wholeHugePages(name corev1.ResourceName, q resource.Quantity) bool {
 	size, err := resource.ParseQuantity(strings.TrimPrefix(string(name), corev1.ResourceHugePagesPrefix))

@@ -184,7 +184,9 @@ func validateMonitors(at *field.Path, monitors []string) field.ErrorList {
 	return nil
 }
 
-func validateCephFS(at *field.Path, s *corev1.CephFSVolumeSource) field.ErrorList { return validateMonitors(at, s.Monitors) }
+func validateCephFS(at *field.Path, s *corev1.CephFSVolumeSource) field.ErrorList {
+	return validateMonitors(at, s.Monitors)
+}
 
 func validateCinder(at *field.Path, s *corev1.CinderVolumeSource) field.ErrorList {
 	errs := rule.Given(at.Child("volumeID"), s.VolumeID)

@@ -49,7 +49,9 @@ func AnyName(name string, prefix bool) []string {
 // ValidateObjectMeta judges the metadata of an object about to be created: name, namespace, labels, annotations and their
 // size, owner references, finalizers, managed fields.
 func ValidateObjectMeta(obj api.Object, namespaced bool, name NameRule) field.ErrorList {
-	return validation.ValidateObjectMetaAccessor(obj, namespaced, validation.ValidateNameFunc(name), field.NewPath("metadata"))
+	at := field.NewPath("metadata")
+	errs := validation.ValidateObjectMetaAccessor(obj, namespaced, validation.ValidateNameFunc(name), at)
+	return append(errs, ValidateFinalizers(at.Child("finalizers"), obj.GetFinalizers())...)
 }
 
 // ValidateObjectMetaUpdate judges the metadata of an update: what ValidateObjectMeta does, with a laxer rule for the name, which
@@ -57,5 +59,6 @@ func ValidateObjectMeta(obj api.Object, namespaced bool, name NameRule) field.Er
 func ValidateObjectMetaUpdate(obj, old api.Object, namespaced bool) field.ErrorList {
 	at := field.NewPath("metadata")
 	errs := validation.ValidateObjectMetaAccessor(obj, namespaced, validation.ValidateNameFunc(AnyName), at)
+	errs = append(errs, ValidateFinalizers(at.Child("finalizers"), obj.GetFinalizers())...)
 	return append(errs, validation.ValidateObjectMetaAccessorUpdate(obj, old, at)...)
 }

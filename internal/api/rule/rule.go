@@ -251,3 +251,23 @@ func FileName(at *field.Path, value string) field.ErrorList {
 	}
 	return errs
 }
+
+// NotAbove refuses a count that is above another one, which the error names.
+func NotAbove(at *field.Path, n, limit int32, name string) field.ErrorList {
+	if n <= limit {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(at, n, "cannot be greater than "+name)}
+}
+
+// NotDecremented refuses a counter that goes down; absent counts as zero, and as a step down from anything.
+func NotDecremented(at *field.Path, now, before *int32) field.ErrorList {
+	if before == nil || now != nil && *now >= *before {
+		return nil
+	}
+	var value int32
+	if now != nil {
+		value = *now
+	}
+	return field.ErrorList{field.Invalid(at, value, "cannot be decremented")}
+}

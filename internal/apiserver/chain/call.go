@@ -42,9 +42,9 @@ func (t Target) New() runtime.Object {
 }
 
 // OwnKind tells whether the target reads and writes the resource's own kind (main resource, status, resize, ...) and not
-// another one (scale, token, binding).
+// another one (scale, token, binding) or a stream (log, which discovery lists as a Pod).
 func (t Target) OwnKind() bool {
-	return t.Sub == nil || t.Sub.GVK.Kind == t.Resource.Kind
+	return t.Sub == nil || t.Sub.New != nil && t.Sub.GVK.Kind == t.Resource.Kind
 }
 
 // Subresource is the subresource's name, or empty.
@@ -80,7 +80,9 @@ func (c *Call) groupResource() schema.GroupResource {
 }
 
 func (c *Call) patchTarget(k *kind) patch.Target {
-	return patch.Target{Resource: c.Target.Resource, Version: c.Target.Version, Subresource: c.Target.Subresource(), Hub: k.hub()}
+	return patch.Target{
+		Resource: c.Target.Resource, Version: c.Target.Version, Subresource: c.Target.Subresource(), Stored: k.stored,
+	}
 }
 
 // Authorize asks whether the call may be made. The error is Forbidden in upstream's words.

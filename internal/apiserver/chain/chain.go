@@ -163,16 +163,19 @@ func (c *Chain) Source(ctx context.Context, res *api.Resource) (Source, error) {
 // Key is where an object lies; without a name the folder of a namespace, without both that of the resource.
 func (s Source) Key(namespace, name string) string { return s.kind.key(namespace, name) }
 
+// Stored returns the resource whose storage and Go type a resource has: itself for all but views such as events.k8s.io.
+func (c *Chain) Stored(res *api.Resource) *api.Resource {
+	if res.StoredAs.Resource != "" {
+		if owner, ok := c.Catalogue().Resource(res.StoredAs); ok {
+			return owner
+		}
+	}
+	return res
+}
+
 // kind opens the storage of a resource.
 func (c *Chain) kind(ctx context.Context, res *api.Resource) (*kind, error) {
-	k := &kind{res: res, stored: res}
-	if res.StoredAs.Resource != "" {
-		owner, ok := c.Catalogue().Resource(res.StoredAs)
-		if !ok {
-			return nil, apierrors.NewInternalError(errors.New("no storage for " + res.GroupResource().String()))
-		}
-		k.stored = owner
-	}
+	k := &kind{res: res, stored: c.Stored(res)}
 	if k.stored.StoragePath == "" {
 		return nil, apierrors.NewMethodNotSupported(res.GroupResource(), "read")
 	}
@@ -218,9 +221,6 @@ func (k *kind) key(namespace, name string) string {
 	}
 	return k.prefix + name
 }
-
-// hub is the group and version of the stored type.
-func (k *kind) hub() schema.GroupVersion { return k.stored.StoredGVK().GroupVersion() }
 
 // strategy is the behaviour that rules writes through this name.
 func (k *kind) strategy() *api.Strategy {

@@ -34,6 +34,9 @@ func (c *Chain) Create(ctx context.Context, call *Call, obj runtime.Object) (run
 	if call.Sub != nil {
 		return c.createSub(ctx, call, obj)
 	}
+	if call.groupResource().String() == "bindings" {
+		return c.bind(ctx, call, obj)
+	}
 	o, ok := obj.(api.Object)
 	if !ok {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("%T has no object metadata", obj))

@@ -70,10 +70,11 @@ func (c *Chain) delete(ctx context.Context, call *Call, k *kind, opts *metav1.De
 		if err != nil {
 			return Deletion{}, err
 		}
-		out, retry, err := c.deleteOnce(ctx, call, k, opts, entry, old)
+		out, retry, err := c.deleteOnce(ctx, call, k, opts, entry, old, fresh)
 		if !retry {
 			return out, err
 		}
+		fresh = true
 		if _, err := c.cfg.Store.Current(ctx); err != nil {
 			return Deletion{}, storeError(err, call.groupResource(), call.Name)
 		}
@@ -81,10 +82,10 @@ func (c *Chain) delete(ctx context.Context, call *Call, k *kind, opts *metav1.De
 }
 
 func (c *Chain) deleteOnce(
-	ctx context.Context, call *Call, k *kind, opts *metav1.DeleteOptions, entry store.Entry, old api.Object,
+	ctx context.Context, call *Call, k *kind, opts *metav1.DeleteOptions, entry store.Entry, old api.Object, fresh bool,
 ) (out Deletion, retry bool, err error) {
 	if err := checkPreconditions(k.res, old, opts.Preconditions); err != nil {
-		return out, false, err
+		return out, !fresh, err // this server's image may lag behind what the caller has seen
 	}
 	op := call.operation("delete", nil, old)
 	op.Delete = opts

@@ -86,8 +86,8 @@ type Filter struct {
 	name string
 }
 
-// NewFilter parses selectors for a resource. Bad syntax and unknown fields are BadRequest.
-func NewFilter(res *api.Resource, labelSelector, fieldSelector string) (Filter, error) {
+// Filter parses selectors for a resource. Bad syntax and unknown fields are BadRequest.
+func (c *Chain) Filter(res *api.Resource, labelSelector, fieldSelector string) (Filter, error) {
 	f := Filter{}
 	if labelSelector != "" {
 		sel, err := labels.Parse(labelSelector)
@@ -109,7 +109,7 @@ func NewFilter(res *api.Resource, labelSelector, fieldSelector string) (Filter, 
 		return f, nil
 	}
 	f.fields, f.attrs = sel, selectable(res)
-	known := f.attrs(res.NewStored())
+	known := f.attrs(c.Stored(res).NewStored())
 	for _, req := range sel.Requirements() {
 		if _, ok := known[req.Field]; !ok {
 			return f, apierrors.NewBadRequest(fmt.Sprintf("field label not supported: %s", req.Field))

@@ -50,7 +50,7 @@ func (c *Chain) List(ctx context.Context, call *Call, opts ListOptions) (*Listin
 	if err != nil {
 		return nil, err
 	}
-	filter, err := NewFilter(call.Target.Resource, call.LabelSelector, call.FieldSelector)
+	filter, err := c.Filter(call.Target.Resource, call.LabelSelector, call.FieldSelector)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package chain
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -35,6 +36,8 @@ type rules struct {
 	admitted bool
 	// raw: the server's own change, neither admitted nor judged.
 	raw bool
+	// fresh: the image was as new as etcd when the object was read.
+	fresh bool
 	// emptied decides, besides the finalizers, whether a terminating object is gone after the write; nil: yes.
 	emptied func(obj api.Object) bool
 }
@@ -126,10 +129,12 @@ func (c *Chain) update(ctx context.Context, call *Call, k *kind, r rules, wish c
 		if err != nil {
 			return nil, false, err
 		}
+		r.fresh = fresh
 		out, retry, err := c.updateOnce(ctx, call, k, r, wish, entry, old)
 		if !retry {
 			return out, false, err
 		}
+		fresh = true
 		// Another server may have written: see its writes before the next attempt.
 		if _, err := c.cfg.Store.Current(ctx); err != nil {
 			return nil, false, storeError(err, call.groupResource(), call.Name)
@@ -186,7 +191,8 @@ func (c *Chain) updateOnce(
 		return nil, false, err
 	}
 	if err := checkRevision(call, r, obj, entry.Revision); err != nil {
-		return nil, false, err
+		// Another server may have given the writer a newer state than this one has seen.
+		return nil, errors.Is(err, errAhead), err
 	}
 	obj, err = c.reviewUpdate(ctx, call, k, r, obj, old)
 	if err != nil {
@@ -284,11 +290,17 @@ func checkRevision(call *Call, r rules, obj api.Object, newest int64) error {
 	if err != nil {
 		return apierrors.NewBadRequest(fmt.Sprintf("invalid resource version: %v", err))
 	}
+	if revision > newest && !r.fresh {
+		return errAhead
+	}
 	if revision != newest {
 		return apierrors.NewConflict(call.groupResource(), call.Name, errModified)
 	}
 	return nil
 }
+
+// errAhead says that a writer has seen a newer state than the image has.
+var errAhead = errors.New("the resource version is ahead of the image")
 
 func uidConflict(call *Call, k *kind, asked, has types.UID) error {
 	return apierrors.NewConflict(call.groupResource(), call.Name, fmt.Errorf(

@@ -62,7 +62,7 @@ func (c *Chain) Watch(ctx context.Context, call *Call, opts WatchOptions) (*Watc
 	if err != nil {
 		return nil, err
 	}
-	filter, err := NewFilter(call.Target.Resource, call.LabelSelector, call.FieldSelector)
+	filter, err := c.Filter(call.Target.Resource, call.LabelSelector, call.FieldSelector)
 	if err != nil {
 		return nil, err
 	}

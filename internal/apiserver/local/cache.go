@@ -29,7 +29,7 @@ func (c *Client) Cache(sel client.Selection) (client.Cache, error) {
 	if !ok {
 		return nil, apierrors.NewNotFound(sel.Resource, "")
 	}
-	filter, err := chain.NewFilter(res, sel.LabelSelector, sel.FieldSelector)
+	filter, err := c.chain.Filter(res, sel.LabelSelector, sel.FieldSelector)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func (c *cache) wrap(s store.Snapshot) *snapshot { return &snapshot{cache: c, sn
 // Sync implements client.Cache. It also is where a caller that may not read learns so.
 func (c *cache) Sync(ctx context.Context) error {
 	for _, verb := range []string{"list", "watch"} {
-		call, err := c.client.call(ctx, verb, c.sel.Resource, "", c.sel.Namespace, "")
+		call, err := c.client.call(verb, c.sel.Resource, "", c.sel.Namespace, "")
 		if err != nil {
 			return err
 		}

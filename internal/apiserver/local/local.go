@@ -50,8 +50,8 @@ func (c *Client) Raw(
 	return c.raw(ctx, c.user, method, path, header, body)
 }
 
-// call makes an authorized call at the stored version.
-func (c *Client) call(ctx context.Context, verb string, gr schema.GroupResource, sub, namespace, name string) (*chain.Call, error) {
+// call makes a call at the stored version.
+func (c *Client) call(verb string, gr schema.GroupResource, sub, namespace, name string) (*chain.Call, error) {
 	res, ok := c.chain.Catalogue().Resource(gr)
 	if !ok {
 		return nil, apierrors.NewNotFound(gr, name)
@@ -80,7 +80,7 @@ func storedVersion(res *api.Resource) string {
 
 // Get implements client.Interface.
 func (c *Client) Get(ctx context.Context, gr schema.GroupResource, namespace, name string) (api.Object, error) {
-	call, err := c.call(ctx, "get", gr, "", namespace, name)
+	call, err := c.call("get", gr, "", namespace, name)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (c *Client) Get(ctx context.Context, gr schema.GroupResource, namespace, na
 
 // List implements client.Interface.
 func (c *Client) List(ctx context.Context, gr schema.GroupResource, opts client.ListOptions) (*client.List, error) {
-	call, err := c.call(ctx, "list", gr, "", opts.Namespace, "")
+	call, err := c.call("list", gr, "", opts.Namespace, "")
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func (c *Client) Write(ctx context.Context, w client.Write) (runtime.Object, err
 			name = o.GetName()
 		}
 	}
-	call, err := c.call(ctx, string(w.Verb), w.Resource, w.Subresource, namespace, name)
+	call, err := c.call(string(w.Verb), w.Resource, w.Subresource, namespace, name)
 	if err != nil {
 		return nil, err
 	}

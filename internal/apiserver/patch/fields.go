@@ -24,9 +24,12 @@ type Target struct {
 	Resource    *api.Resource
 	Version     *api.Version
 	Subresource string
-	// Hub is the group and version of the stored type.
-	Hub schema.GroupVersion
+	// Stored is the resource whose Go type is stored.
+	Stored *api.Resource
 }
+
+// hub is the group and version of the stored type.
+func (t Target) hub() schema.GroupVersion { return t.Stored.StoredGVK().GroupVersion() }
 
 // Fields keeps metadata.managedFields. Safe for concurrent use.
 type Fields struct {
@@ -66,11 +69,11 @@ func (f *Fields) Update(t Target, live, obj api.Object, manager string) api.Obje
 
 // Empty returns the object that a create starts from.
 func (t Target) Empty() api.Object {
-	obj := t.Resource.NewStored()
+	obj := t.Stored.NewStored()
 	if obj == nil {
 		return nil
 	}
-	obj.GetObjectKind().SetGroupVersionKind(t.Hub.WithKind(t.Resource.Kind))
+	obj.GetObjectKind().SetGroupVersionKind(t.Stored.StoredGVK())
 	return obj
 }
 
@@ -120,7 +123,7 @@ func (f *Fields) manager(t Target) (*managedfields.FieldManager, error) {
 		make = managedfields.NewDefaultCRDFieldManager
 		types = managedfields.NewDeducedTypeConverter()
 	}
-	fm, err := make(types, conv, conv, conv, gvk, t.Hub, t.Subresource, resetFields(t))
+	fm, err := make(types, conv, conv, conv, gvk, t.hub(), t.Subresource, resetFields(t))
 	if err != nil {
 		return nil, fmt.Errorf("making a field manager for %s: %w", gvk, err)
 	}
@@ -242,7 +245,7 @@ func (c converter) ConvertToVersion(in runtime.Object, target runtime.GroupVersi
 	if err != nil {
 		return nil, err
 	}
-	if gv == c.t.Hub {
+	if gv == c.t.hub() {
 		return convert.WithKind(stored, gv.WithKind(res.Kind)), nil
 	}
 	v, ok := res.Version(gv.Version)
@@ -253,7 +256,7 @@ func (c converter) ConvertToVersion(in runtime.Object, target runtime.GroupVersi
 }
 
 func (c converter) toHub(in runtime.Object, from schema.GroupVersionKind) (api.Object, error) {
-	if from.Empty() || from.GroupVersion() == c.t.Hub {
+	if from.Empty() || from.GroupVersion() == c.t.hub() {
 		if obj, ok := in.(api.Object); ok {
 			return obj, nil
 		}
@@ -270,8 +273,8 @@ func (c converter) fromUnstructured(u *unstructured.Unstructured, gvk schema.Gro
 	var obj runtime.Object
 	if v, ok := c.t.Resource.Version(gvk.Version); ok && gvk.Group == c.t.Resource.Group {
 		obj = v.New()
-	} else if gvk.GroupVersion() == c.t.Hub {
-		obj = c.t.Resource.NewStored()
+	} else if gvk.GroupVersion() == c.t.hub() {
+		obj = c.t.Stored.NewStored()
 	} else {
 		return nil, runtime.NewNotRegisteredErrForKind("catalogue", gvk)
 	}

@@ -108,6 +108,9 @@ func (p *Proxy) ServeStream(w http.ResponseWriter, r *http.Request, call *chain.
 // options reads the query into the subresource's options, and asks admission.
 func (p *Proxy) options(r *http.Request, call *chain.Call) (runtime.Object, error) {
 	gvk := call.Sub.GVK
+	if call.Sub.Name == "log" {
+		gvk.Kind = "PodLogOptions" // discovery says Pod, as upstream's does
+	}
 	opts, err := p.chain.Catalogue().Scheme().New(gvk)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)

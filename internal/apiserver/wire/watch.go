@@ -171,7 +171,7 @@ func (s *watchStream) object(ev *chain.WatchEvent) ([]byte, error) {
 }
 
 func (s *watchStream) bookmark(ev *chain.WatchEvent) ([]byte, error) {
-	obj := s.target.Resource.NewStored()
+	obj := s.h.chain.Stored(s.target.Resource).NewStored()
 	markBookmark(obj, ev)
 	bare, err := s.form.encode(obj)
 	if err != nil {
@@ -192,7 +192,7 @@ func markBookmark(obj api.Object, ev *chain.WatchEvent) {
 func (s *watchStream) tableEvent(ev *chain.WatchEvent) ([]byte, error) {
 	var tbl *metav1.Table
 	if ev.Type == chain.EventBookmark {
-		obj := s.target.Resource.NewStored()
+		obj := s.h.chain.Stored(s.target.Resource).NewStored()
 		markBookmark(obj, ev)
 		raw, err := s.rowObject(obj)
 		if err != nil {

@@ -88,7 +88,8 @@ func (s *Server) AddFlags(flags *pflag.FlagSet) {
 		"address by which the cluster reaches the API server (default: the node's)")
 	flags.IntVar(&s.SecurePort, "secure-port", s.SecurePort, "port of the API server")
 	flags.Var(portRangeValue{&s.NodePorts}, "service-node-port-range", "ports for services of type NodePort")
-	flags.StringSliceVar(&s.Etcd.Endpoints, "etcd-endpoints", s.Etcd.Endpoints, "an outside etcd to use instead of the built-in one")
+	flags.StringSliceVar(&s.Etcd.Endpoints, "etcd-endpoints", s.Etcd.Endpoints,
+		"an outside etcd to use instead of the built-in one")
 	flags.StringVar(&s.Etcd.CAFile, "etcd-cafile", s.Etcd.CAFile, "authority of the outside etcd's certificates")
 	flags.StringVar(&s.Etcd.CertFile, "etcd-certfile", s.Etcd.CertFile, "client certificate for the outside etcd")
 	flags.StringVar(&s.Etcd.KeyFile, "etcd-keyfile", s.Etcd.KeyFile, "key of the client certificate for the outside etcd")

@@ -119,7 +119,8 @@ func (m *Member) ensureAuthority(ctx context.Context, token pki.Token, tokenErr 
 		return fmt.Errorf("%w: this machine does not know the cluster's authority yet: %w", errRefused, tokenErr)
 	}
 	if token.CAHash == "" {
-		return fmt.Errorf("%w: the token carries no hash of the cluster's authority; use the whole token K10HASH::ID.SECRET", errRefused)
+		return fmt.Errorf("%w: the token carries no hash of the cluster's authority; use the whole of it, K10HASH::ID.SECRET",
+			errRefused)
 	}
 	ca, err := FetchAuthority(ctx, m.opts.Server, token.CAHash)
 	if err != nil {

@@ -101,7 +101,8 @@ func (s *server) serve(t *testing.T) {
 	clients.AddCert(s.authority.Cert)
 	s.http = httptest.NewUnstartedServer(http.HandlerFunc(s.answer))
 	s.http.TLS = &tls.Config{
-		Certificates: []tls.Certificate{pair}, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: clients, MinVersion: tls.VersionTLS12,
+		Certificates: []tls.Certificate{pair}, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: clients,
+		MinVersion: tls.VersionTLS12,
 	}
 	s.http.StartTLS()
 	t.Cleanup(s.http.Close)

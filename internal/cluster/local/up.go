@@ -232,7 +232,9 @@ func (u *upRun) nodeConfig(number int, command []string) nodeinit.Config {
 	dir := u.paths.node(number)
 	c := nodeinit.Config{
 		Hostname: NodeName(number),
-		Root:     filepath.Join(dir, "root"), Upper: filepath.Join(dir, "system", "upper"), Work: filepath.Join(dir, "system", "work"),
+		Root:        filepath.Join(dir, "root"),
+		Upper:       filepath.Join(dir, "system", "upper"),
+		Work:        filepath.Join(dir, "system", "work"),
 		Hierarchies: u.hierarchies,
 		Interface:   deviceName,
 		Address:     fmt.Sprintf("%s/%d", NodeAddress(number), nodeNetwork().Bits()),

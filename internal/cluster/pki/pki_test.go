@@ -189,8 +189,9 @@ func TestSignNeverOutlivesTheAuthority(t *testing.T) {
 }
 
 func TestRetarget(t *testing.T) {
-	data, err := Kubeconfig{Cluster: "coracle", User: "admin", Server: "https://10.89.0.11:6443", CA: []byte("CA"), Cert: []byte("C"),
-		Key: []byte("K")}.Encode()
+	data, err := Kubeconfig{
+		Cluster: "coracle", User: "admin", Server: "https://10.89.0.11:6443", CA: []byte("CA"), Cert: []byte("C"), Key: []byte("K"),
+	}.Encode()
 	must(t, err)
 	got, err := Retarget(data, "mine", "https://127.0.0.1:7000")
 	must(t, err)

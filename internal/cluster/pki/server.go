@@ -82,7 +82,8 @@ func EnsureServer(spec ServerSpec, now time.Time) (*ServerFiles, error) {
 		return nil, fmt.Errorf("front proxy client certificate: %w", err)
 	}
 	if spec.NodeName != "" {
-		if _, err := files.CA.EnsureLeaf(files.KubeletServing, KubeletServingLeaf(spec.NodeName, spec.NodeAddresses), true, now); err != nil {
+		leaf := KubeletServingLeaf(spec.NodeName, spec.NodeAddresses)
+		if _, err := files.CA.EnsureLeaf(files.KubeletServing, leaf, true, now); err != nil {
 			return nil, fmt.Errorf("kubelet serving certificate: %w", err)
 		}
 	}

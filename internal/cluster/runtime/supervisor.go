@@ -134,7 +134,8 @@ func (s *Supervisor) runOnce(ctx context.Context) error {
 	defer log.Close()
 
 	cmd := exec.Command(filepath.Join(s.cfg.Binaries, "containerd"), "--config", s.configFile())
-	cmd.Env = append(append([]string{}, s.cfg.Environ...), "PATH="+s.cfg.Binaries+":"+os.Getenv("PATH"), "NOTIFY_SOCKET="+notify.path)
+	cmd.Env = append(append([]string{}, s.cfg.Environ...),
+		"PATH="+s.cfg.Binaries+":"+os.Getenv("PATH"), "NOTIFY_SOCKET="+notify.path)
 	cmd.Stdout, cmd.Stderr = log, log
 	// An agent that was killed takes containerd with it, so that the next agent's containerd finds its lock free. The shims
 	// lead sessions of their own and stay.

@@ -76,7 +76,12 @@ func known(signer string) bool {
 }
 
 func has(csr *certv1.CertificateSigningRequest, kind certv1.RequestConditionType) bool {
-	return slices.ContainsFunc(csr.Status.Conditions, func(c certv1.CertificateSigningRequestCondition) bool { return c.Type == kind })
+	for i := range csr.Status.Conditions {
+		if csr.Status.Conditions[i].Type == kind {
+			return true
+		}
+	}
+	return false
 }
 
 // decideSigning checks what an approval alone does not make right: a signer signs nothing that its name does not stand for.

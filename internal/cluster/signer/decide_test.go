@@ -88,7 +88,9 @@ func TestDecide(t *testing.T) {
 		{name: "failed", csr: with(clientCSR(t, "x"), certv1.CertificateFailed), want: nothing},
 		{name: "denied and old", csr: with(clientCSR(t, "x"), certv1.CertificateDenied), now: keepAnswered, want: remove},
 		{name: "never answered", csr: clientCSR(t, "x"), now: keepPending, want: remove},
-		{name: "signed", csr: change(clientCSR(t, "x"), func(c *certv1.CertificateSigningRequest) { c.Status.Certificate = []byte("x") })},
+		{name: "signed", csr: change(clientCSR(t, "x"), func(c *certv1.CertificateSigningRequest) {
+			c.Status.Certificate = []byte("x")
+		})},
 		{name: "another signer", csr: change(with(clientCSR(t, "x"), certv1.CertificateApproved),
 			func(c *certv1.CertificateSigningRequest) { c.Spec.SignerName = "example.com/mine" })},
 		{name: "no node's name", csr: change(clientCSR(t, "x"), func(c *certv1.CertificateSigningRequest) {

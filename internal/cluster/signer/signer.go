@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	authzv1 "k8s.io/api/authorization/v1"
@@ -46,6 +47,9 @@ func New(c client.Interface, authority *pki.Authority, reserved netip.Prefix, cl
 	return &Signer{client: c, authority: authority, reserved: reserved, clock: clk, log: log}
 }
 
+// autoApproved is the reason of approvals that nobody gave by hand.
+const autoApproved = "AutoApproved"
+
 // retryAfter is how long to wait after a write that failed.
 const retryAfter = time.Second
 
@@ -62,17 +66,54 @@ func (s *Signer) Run(ctx context.Context) error {
 	if err := errors.Join(csrs.Sync(ctx), machines.Sync(ctx)); err != nil {
 		return ended(ctx, fmt.Errorf("reading certificate requests: %w", err))
 	}
-	changed := make(chan struct{}, 1)
+	changed, broken := make(chan struct{}, 1), make(chan error, 2)
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	for _, cache := range []client.Cache{csrs, machines} {
-		_, stream := cache.Follow()
-		defer stream.Close()
-		go signalChanges(ctx, stream, changed)
+		readers.Go(func() {
+			broken <- signalChanges(ctx, cache, changed)
+			signal(changed)
+		})
 	}
 	for {
 		next := s.pass(ctx, csrs.Snapshot(), machines.Snapshot())
+		select {
+		case err := <-broken:
+			return ended(ctx, err)
+		default:
+		}
 		if !s.wait(ctx, changed, next) {
 			return nil
 		}
+	}
+}
+
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// signalChanges puts a signal into changed whenever the cache has changed, until ctx ends.
+func signalChanges(ctx context.Context, cache client.Cache, changed chan<- struct{}) error {
+	_, stream := cache.Follow()
+	defer stream.Close()
+	for {
+		if _, err := stream.Next(ctx); err != nil {
+			return fmt.Errorf("following certificate requests: %w", err)
+		}
+		signal(changed)
+	}
+}
+
+// signal leaves one signal, however many are sent before it is taken.
+func signal(changed chan<- struct{}) {
+	select {
+	case changed <- struct{}{}:
+	default:
 	}
 }
 
@@ -91,25 +132,6 @@ func (s *Signer) wait(ctx context.Context, changed <-chan struct{}, next time.Ti
 	case <-wake:
 	}
 	return true
-}
-
-func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
-}
-
-func signalChanges(ctx context.Context, stream client.Stream, changed chan<- struct{}) {
-	for {
-		if _, err := stream.Next(ctx); err != nil {
-			return
-		}
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	}
 }
 
 // pass looks at every request once and returns when to look again.
@@ -152,9 +174,9 @@ func (s *Signer) perform(ctx context.Context, csr *certv1.CertificateSigningRequ
 		if err != nil || !allowed {
 			return err
 		}
-		return s.condition(ctx, csr, "approval", certv1.CertificateApproved, "AutoApproved", "the requestor may have this certificate")
+		return s.condition(ctx, csr, "approval", certv1.CertificateApproved, autoApproved, "the requestor may have this certificate")
 	case approve:
-		return s.condition(ctx, csr, "approval", certv1.CertificateApproved, "AutoApproved", d.message)
+		return s.condition(ctx, csr, "approval", certv1.CertificateApproved, autoApproved, d.message)
 	case fail:
 		return s.condition(ctx, csr, "status", certv1.CertificateFailed, "SignerValidationFailure", d.message)
 	case sign:
@@ -176,14 +198,13 @@ func (s *Signer) allowed(ctx context.Context, csr *certv1.CertificateSigningRequ
 	for key, value := range csr.Spec.Extra {
 		extra[key] = authzv1.ExtraValue(value)
 	}
-	out, err := s.client.Write(ctx, client.Write{Verb: client.Create, Resource: accessReviews(), Object: &authzv1.SubjectAccessReview{
-		Spec: authzv1.SubjectAccessReviewSpec{
-			User: csr.Spec.Username, UID: csr.Spec.UID, Groups: csr.Spec.Groups, Extra: extra,
-			ResourceAttributes: &authzv1.ResourceAttributes{
-				Group: certv1.GroupName, Resource: "certificatesigningrequests", Verb: "create", Version: "*", Subresource: subresource,
-			},
+	ask := &authzv1.SubjectAccessReview{Spec: authzv1.SubjectAccessReviewSpec{
+		User: csr.Spec.Username, UID: csr.Spec.UID, Groups: csr.Spec.Groups, Extra: extra,
+		ResourceAttributes: &authzv1.ResourceAttributes{
+			Group: certv1.GroupName, Resource: requests().Resource, Subresource: subresource, Verb: "create", Version: "*",
 		},
-	}})
+	}}
+	out, err := s.client.Write(ctx, client.Write{Verb: client.Create, Resource: accessReviews(), Object: ask})
 	if err != nil {
 		return false, fmt.Errorf("asking whether %s may have its certificate: %w", csr.Spec.Username, err)
 	}

@@ -308,15 +308,8 @@ func Find(set string, fields ...Field) Part {
 }
 
 // Remember writes the data that Find left into a dynamic map under the concatenated fields, or renews the entry that is there.
-func Remember(f Family, set string, timeout time.Duration, fields ...Field) Part {
+func Remember(set string, timeout time.Duration, fields ...Field) Part {
 	text, exprs := concat(keyReg, fields)
-	width := uint32(8)
-	if f == IP6 {
-		width = 20
-	}
-	for _, op := range []expr.ByteorderOp{expr.ByteorderHton, expr.ByteorderNtoh} {
-		exprs = append(exprs, &expr.Byteorder{SourceRegister: dataReg, DestRegister: dataReg, Op: op, Len: width, Size: 4})
-	}
 	return Part{fmt.Sprintf("update @%s { %s timeout %s }", set, text, timeout), append(exprs, &expr.Dynset{
 		SrcRegKey: keyReg, SrcRegData: dataReg, SetName: set, Operation: unix.NFT_DYNSET_OP_UPDATE, Timeout: timeout,
 	})}

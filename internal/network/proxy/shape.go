@@ -103,22 +103,21 @@ func (s shape) claim(f *nft.Fragment, settings Settings) {
 }
 
 // choose are the rules that send a connection to one of n endpoints, numbered from first. A client that is remembered goes where
-// it went before.
+// it went before. (The nft command up to 1.0.6 cannot print the rules that remember; the kernel and this program can.)
 func (s shape) choose(n, first int) []nft.Rule {
 	suffix := s.f.Suffix()
+	// The chain is entered by one family only. Saying so lets the nft command print addresses as such.
+	family := nft.IsFamily(s.f)
 	endpoint := nft.Find(s.sets().endpoints+suffix, s.key(nft.Random(uint32(n), uint32(first)))...)
-	pick := nft.NewRule(endpoint, nft.DNAT(s.f))
+	pick := nft.NewRule(family, endpoint, nft.DNAT(s.f))
 	if s.timeout == 0 {
 		return []nft.Rule{pick}
 	}
 	clients := s.sets().affinity + suffix
-	known := nft.Find(clients, s.key(s.f.Saddr())...)
-	remember := nft.Remember(s.f, clients, s.timeout, s.key(s.f.Saddr())...)
+	remember := nft.Remember(clients, s.timeout, s.key(s.f.Saddr())...)
 	return []nft.Rule{
-		nft.NewRule(known, remember),
-		nft.NewRule(known, nft.DNAT(s.f)),
-		nft.NewRule(endpoint, remember),
-		nft.NewRule(known, nft.DNAT(s.f)),
+		nft.NewRule(family, nft.Find(clients, s.key(s.f.Saddr())...), remember, nft.DNAT(s.f)),
+		nft.NewRule(family, endpoint, remember, nft.DNAT(s.f)),
 		pick, // when the memory is full
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,15 +49,16 @@ func TestKeeperRenewsAndRecovers(t *testing.T) {
 			t.Errorf("renewed after %v", got)
 		}
 
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		fake.Intercept(func(client.Write) (runtime.Object, bool, error) {
-			if down {
+			if down.Load() {
 				return nil, true, errors.New("no server")
 			}
 			return nil, false, nil
 		})
 		time.Sleep(12 * time.Second)
-		down = false
+		down.Store(false)
 		back := time.Now()
 		time.Sleep(5 * time.Second)
 		synctest.Wait()

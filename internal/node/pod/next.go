@@ -174,7 +174,6 @@ func stopPast(p *v1.Pod, o *Observed, all time.Time, plan *Plan) bool {
 
 const restartingAll = "A container exited and asked for a restart of all containers"
 
-
 func starting(o *Observed, e Entry) bool {
 	_, busy := o.Starting[e.Name]
 	return busy

@@ -49,7 +49,9 @@ func TestCgroupMounts(t *testing.T) {
 	}{
 		{"version 2", []cgroups.Hierarchy{{Mountpoint: "/sys/fs/cgroup"}}, []string{"cgroup2 /sys/fs/cgroup "}},
 		{
-			"both", []cgroups.Hierarchy{{Mountpoint: "/sys/fs/cgroup/memory", Options: "memory"}, {Mountpoint: "/sys/fs/cgroup/unified"}},
+			"both", []cgroups.Hierarchy{
+				{Mountpoint: "/sys/fs/cgroup/memory", Options: "memory"}, {Mountpoint: "/sys/fs/cgroup/unified"},
+			},
 			[]string{"tmpfs /sys/fs/cgroup mode=755", "cgroup /sys/fs/cgroup/memory memory", "cgroup2 /sys/fs/cgroup/unified "},
 		},
 	}
