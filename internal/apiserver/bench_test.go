@@ -16,7 +16,8 @@ import (
 
 // kibibyte is a ConfigMap of about one KiB.
 func kibibyte(name string) string {
-	return `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"` + name + `"},"data":{"k":"` + strings.Repeat("v", 900) + `"}}`
+	return `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"` + name + `"},"data":{"k":"` +
+		strings.Repeat("v", 900) + `"}}`
 }
 
 func benchCall(b *testing.B, server *servertest.Running, method, path, body, accept string) []byte {

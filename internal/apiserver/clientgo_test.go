@@ -75,7 +75,8 @@ func testCRUD(t *testing.T, c *kubernetes.Clientset) {
 	if err != nil || updated.Data["a"] != "2" || updated.ResourceVersion == made.ResourceVersion {
 		t.Fatalf("update: %v %+v", err, updated)
 	}
-	if same, err := maps.Update(ctx, updated, metav1.UpdateOptions{}); err != nil || same.ResourceVersion != updated.ResourceVersion {
+	same, err := maps.Update(ctx, updated, metav1.UpdateOptions{})
+	if err != nil || same.ResourceVersion != updated.ResourceVersion {
 		t.Errorf("an update that changes nothing: %v, revision %s, was %s", err, same.ResourceVersion, updated.ResourceVersion)
 	}
 	got.Data["a"] = "3"
@@ -191,8 +192,9 @@ func testWatch(t *testing.T, c *kubernetes.Clientset) {
 		if !ok || ev.Type != want {
 			t.Fatalf("got %v, want %v", ev, want)
 		}
-		if want == watch.Deleted && ev.Object.(*corev1.ConfigMap).ResourceVersion != cm.ResourceVersion {
-			t.Errorf("the deletion has revision %s, not that of the write, %s", ev.Object.(*corev1.ConfigMap).ResourceVersion, cm.ResourceVersion)
+		got := ev.Object.(*corev1.ConfigMap).ResourceVersion
+		if want == watch.Deleted && got != cm.ResourceVersion {
+			t.Errorf("the deletion has revision %s, not that of the write, %s", got, cm.ResourceVersion)
 		}
 	}
 }

@@ -73,6 +73,9 @@ const (
 	asYAML  = "application/yaml"
 	asProto = "application/vnd.kubernetes.protobuf"
 	asTable = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+
+	asPartial    = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+	asAggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 )
 
 func jsonMap(name string) string {
@@ -120,7 +123,9 @@ func TestRefusals(t *testing.T) {
 			400, metav1.StatusReasonBadRequest, `Secret in version "v1" cannot be handled as a ConfigMap`,
 		},
 		{
-			"wrong version", call{method: "POST", path: maps, body: `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"a"}}`},
+			"wrong version", call{
+				method: "POST", path: maps, body: `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"a"}}`,
+			},
 			400, metav1.StatusReasonBadRequest,
 			`the API version in the data (apps/v1) does not match the expected API version (v1)`,
 		},
@@ -237,7 +242,8 @@ func TestRefusals(t *testing.T) {
 		},
 		{
 			"apply without manager", call{
-				method: "PATCH", path: maps + "/there", body: jsonMap("there"), header: header("Content-Type", "application/apply-patch+yaml"),
+				method: "PATCH", path: maps + "/there", body: jsonMap("there"),
+				header: header("Content-Type", "application/apply-patch+yaml"),
 			},
 			422, metav1.StatusReasonInvalid, `fieldManager: Required value: is required for apply patch`,
 		},
@@ -298,11 +304,15 @@ func TestForbidden(t *testing.T) {
 			t.Errorf("%s: %d %q\nwant %q", c.path, a.StatusCode, a.status.Message, c.want)
 		}
 	}
-	a := do(t, server, call{method: "GET", path: "/api/v1/nodes", header: header("Impersonate-User", "eve", "Impersonate-Group", "g")})
+	a := do(t, server, call{
+		method: "GET", path: "/api/v1/nodes", header: header("Impersonate-User", "eve", "Impersonate-Group", "g"),
+	})
 	if a.StatusCode != 403 || !strings.Contains(a.status.Message, `User "eve" cannot list`) {
 		t.Errorf("impersonated: %d %s", a.StatusCode, a.body)
 	}
-	a = do(t, server, call{method: "GET", path: "/api/v1/nodes", header: header("Authorization", "Bearer bob", "Impersonate-User", "admin")})
+	a = do(t, server, call{
+		method: "GET", path: "/api/v1/nodes", header: header("Authorization", "Bearer bob", "Impersonate-User", "admin"),
+	})
 	if a.StatusCode != 403 || !strings.Contains(a.status.Message, `User "bob" cannot impersonate resource "users"`) {
 		t.Errorf("impersonating without the right: %d %s", a.StatusCode, a.body)
 	}
@@ -322,10 +332,14 @@ func TestForms(t *testing.T) {
 		{"yaml", maps + "/a", asYAML, asYAML, []string{"apiVersion: v1\ndata:\n  k: v\nkind: ConfigMap\n"}},
 		{"protobuf", maps + "/a", asProto, asProto, []string{"k8s\x00", "ConfigMap"}},
 		{"pretty", maps + "/a?pretty=true", "", "application/json", []string{"{\n  \"kind\": \"ConfigMap\","}},
-		{"list", maps, "", "application/json", []string{`{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":"`, `"items":[{"metadata":{"name":"a"`}},
+		{"list", maps, "", "application/json", []string{
+			`{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":"`, `"items":[{"metadata":{"name":"a"`,
+		}},
 		{"empty list", "/api/v1/secrets", "", "application/json", []string{`"items":[]}`}},
 		{"yaml list", maps, asYAML, asYAML, []string{"kind: ConfigMapList", "- data:\n    k: v\n"}},
-		{"table", maps, asTable, "application/json", []string{`{"kind":"Table","apiVersion":"meta.k8s.io/v1"`, `"columnDefinitions":[{"name":"Name"`, `"kind":"PartialObjectMetadata"`}},
+		{"table", maps, asTable, "application/json", []string{
+			`{"kind":"Table","apiVersion":"meta.k8s.io/v1"`, `"columnDefinitions":[{"name":"Name"`, `"kind":"PartialObjectMetadata"`,
+		}},
 		{"table of one", maps + "/a", asTable, "application/json", []string{`"kind":"Table"`, `"cells":["a",`}},
 		{"table without objects", maps + "?includeObject=None", asTable, "application/json", []string{`"object":null`}},
 		{"table with objects", maps + "?includeObject=Object", asTable, "application/json", []string{`"object":{"kind":"ConfigMap"`}},
@@ -333,17 +347,28 @@ func TestForms(t *testing.T) {
 			`{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1"`,
 			`{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"a"`,
 		}},
-		{"metadata of one", maps + "/a", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", "application/json", []string{`"labels":{"x":"y"}`}},
-		{"quality", maps + "/a", "text/html;q=0.9, application/yaml;q=0.8, application/json;q=0.7", asYAML, []string{"kind: ConfigMap"}},
+		{"metadata of one", maps + "/a", asPartial, "application/json", []string{`"labels":{"x":"y"}`}},
+		{
+			"quality", maps + "/a", "text/html;q=0.9, application/yaml;q=0.8, application/json;q=0.7", asYAML,
+			[]string{"kind: ConfigMap"},
+		},
 		{"version", "/version", "", "application/json", []string{`"gitVersion"`}},
 		{"groups", "/apis", "", "application/json", []string{`{"kind":"APIGroupList"`, `"name":"apps"`}},
 		{"group", "/apis/apps", "", "application/json", []string{`"preferredVersion":{"groupVersion":"apps/v1","version":"v1"}`}},
-		{"resources", "/api/v1", "", "application/json", []string{`"name":"pods/eviction"`, `"group":"policy","version":"v1","kind":"Eviction"`}},
-		{"aggregated", "/apis", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", []string{`"kind":"APIGroupDiscoveryList"`, `"resource":"deployments"`}},
+		{"resources", "/api/v1", "", "application/json", []string{
+			`"name":"pods/eviction"`, `"group":"policy","version":"v1","kind":"Eviction"`,
+		}},
+		{
+			"aggregated", "/apis", asAggregated + ",application/json", asAggregated,
+			[]string{`"kind":"APIGroupDiscoveryList"`, `"resource":"deployments"`},
+		},
 		{"index", "/", "", "application/json", []string{`"/apis/apps/v1"`, `"/readyz"`}},
 		{"health", "/readyz?verbose", "", "text/plain; charset=utf-8", []string{"[+]etcd ok\n", "readyz check passed\n"}},
 		{"one check", "/livez/ping", "", "text/plain; charset=utf-8", []string{"ok"}},
-		{"metrics", "/metrics", "", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", []string{"apiserver_request_total{"}},
+		{
+			"metrics", "/metrics", "", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+			[]string{"apiserver_request_total{"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a := must(t, server, call{method: "GET", path: c.path, header: header("Accept", c.accept)})
@@ -401,12 +426,14 @@ func TestPages(t *testing.T) {
 		return out
 	}
 	first := read("?limit=2")
-	if len(first.Items) != 2 || first.Metadata.Continue == "" || first.Metadata.RemainingItemCount == nil || *first.Metadata.RemainingItemCount != 3 {
+	left := first.Metadata.RemainingItemCount
+	if len(first.Items) != 2 || first.Metadata.Continue == "" || left == nil || *left != 3 {
 		t.Fatalf("first page: %+v", first)
 	}
 	must(t, server, call{method: "DELETE", path: maps + "/m3"})
 	second := read("?limit=2&continue=" + first.Metadata.Continue)
-	if len(second.Items) != 2 || second.Items[1].Metadata.Name != "m3" || second.Metadata.ResourceVersion != first.Metadata.ResourceVersion {
+	if len(second.Items) != 2 || second.Items[1].Metadata.Name != "m3" ||
+		second.Metadata.ResourceVersion != first.Metadata.ResourceVersion {
 		t.Errorf("the second page is not of the same state as the first: %+v", second)
 	}
 	last := read("?limit=2&continue=" + second.Metadata.Continue)

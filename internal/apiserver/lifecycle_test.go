@@ -13,6 +13,8 @@ import (
 const (
 	pods     = "/api/v1/namespaces/default/pods"
 	mergeTyp = "application/merge-patch+json"
+
+	strategicTyp = "application/strategic-merge-patch+json"
 )
 
 func podBody(name, extra string) string {
@@ -150,12 +152,14 @@ func TestEviction(t *testing.T) {
 	status := func(allowed string) {
 		must(t, server, call{
 			method: "PATCH", path: budgets + "/b/status", header: header("Content-Type", mergeTyp),
-			body: `{"status":{"observedGeneration":1,"currentHealthy":1,"desiredHealthy":1,"expectedPods":1,"disruptionsAllowed":` + allowed + `}}`,
+			body: `{"status":{"observedGeneration":1,"currentHealthy":1,"desiredHealthy":1,"expectedPods":1,
+				"disruptionsAllowed":` + allowed + `}}`,
 		})
 	}
 	status("0")
 	a = do(t, server, evict)
-	if a.StatusCode != 429 || a.status.Details.Causes[0].Message != "The disruption budget b needs 1 healthy pods and has 1 currently" {
+	const cause = "The disruption budget b needs 1 healthy pods and has 1 currently"
+	if a.StatusCode != 429 || a.status.Details.Causes[0].Message != cause {
 		t.Errorf("with a budget used up: %d %s", a.StatusCode, a.body)
 	}
 	status("1")
@@ -167,9 +171,9 @@ func TestEviction(t *testing.T) {
 	if pod.DeletionTimestamp == nil || len(pod.Status.Conditions) == 0 {
 		t.Errorf("not evicted: %+v", pod)
 	}
-	budget := must(t, server, call{method: "GET", path: budgets + "/b"})
-	if !strings.Contains(string(budget.body), `"disruptionsAllowed":0`) || !strings.Contains(string(budget.body), `"disruptedPods":{"p":`) {
-		t.Errorf("not counted: %s", budget.body)
+	budget := string(must(t, server, call{method: "GET", path: budgets + "/b"}).body)
+	if !strings.Contains(budget, `"disruptionsAllowed":0`) || !strings.Contains(budget, `"disruptedPods":{"p":`) {
+		t.Errorf("not counted: %s", budget)
 	}
 }
 
@@ -191,14 +195,99 @@ func TestDeployment(t *testing.T) {
 			t.Errorf("lacks %s: %s", want, got)
 		}
 	}
-	a = must(t, server, call{method: "PATCH", path: deployments + "/d", header: header("Content-Type", "application/strategic-merge-patch+json"),
-		body: `{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"j"},{"name":"d","image":"k"}]}}}}`})
+	a = must(t, server, call{
+		method: "PATCH", path: deployments + "/d", header: header("Content-Type", strategicTyp),
+		body: `{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"j"},{"name":"d","image":"k"}]}}}}`,
+	})
 	if !strings.Contains(string(a.body), `"image":"j"`) || !strings.Contains(string(a.body), `"image":"k"`) {
 		t.Errorf("patched: %s", a.body)
 	}
-	a = do(t, server, call{method: "PATCH", path: deployments + "/d?fieldValidation=Strict", header: header("Content-Type", "application/strategic-merge-patch+json"),
-		body: `{"spec":{"repliccas":3}}`})
+	a = do(t, server, call{
+		method: "PATCH", path: deployments + "/d?fieldValidation=Strict", header: header("Content-Type", strategicTyp),
+		body: `{"spec":{"repliccas":3}}`,
+	})
 	if a.StatusCode != 422 || !strings.Contains(a.status.Message, `unknown field "spec.repliccas"`) {
 		t.Errorf("a patch of an unknown field: %d %s", a.StatusCode, a.body)
+	}
+}
+
+func TestVersions(t *testing.T) {
+	server := servertest.Start(t, servertest.Config(t))
+	const (
+		v1 = "/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers"
+		v2 = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers"
+	)
+	must(t, server, call{method: "POST", path: v1, body: `{"metadata":{"name":"h"},"spec":{"maxReplicas":3,
+		"targetCPUUtilizationPercentage":50,"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"d"}}}`})
+	got := string(must(t, server, call{method: "GET", path: v2 + "/h"}).body)
+	if !strings.Contains(got, `"apiVersion":"autoscaling/v2"`) || !strings.Contains(got, `"averageUtilization":50`) {
+		t.Errorf("as v2: %s", got)
+	}
+	must(t, server, call{
+		method: "PATCH", path: v2 + "/h?fieldManager=two", body: `{"spec":{"maxReplicas":5}}`, header: header("Content-Type", mergeTyp),
+	})
+	got = string(must(t, server, call{method: "GET", path: v1 + "/h"}).body)
+	for _, want := range []string{
+		`"apiVersion":"autoscaling/v1"`, `"maxReplicas":5`, `"targetCPUUtilizationPercentage":50`, `"manager":"two"`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("as v1 it lacks %s: %s", want, got)
+		}
+	}
+}
+
+func TestEventsOfBothGroups(t *testing.T) {
+	server := servertest.Start(t, servertest.Config(t))
+	const events, coreEvents = "/apis/events.k8s.io/v1/namespaces/default/events", "/api/v1/namespaces/default/events"
+	must(t, server, call{method: "POST", path: events, body: `{"metadata":{"name":"e"},"eventTime":"2030-01-01T00:00:00.000000Z",
+		"reportingController":"x.io/c","reportingInstance":"i","action":"Test","reason":"Tested","type":"Normal","note":"hello",
+		"regarding":{"kind":"Pod","namespace":"default","name":"p"}}`})
+	got := string(must(t, server, call{method: "GET", path: coreEvents + "/e"}).body)
+	if !strings.Contains(got, `"kind":"Event","apiVersion":"v1"`) || !strings.Contains(got, `"message":"hello"`) {
+		t.Errorf("in core: %s", got)
+	}
+	got = string(must(t, server, call{method: "GET", path: events + "?fieldSelector=regarding.name%3Dp"}).body)
+	if !strings.Contains(got, `"apiVersion":"events.k8s.io/v1"`) || !strings.Contains(got, `"note":"hello"`) {
+		t.Errorf("in events.k8s.io: %s", got)
+	}
+	if a := do(t, server, call{method: "GET", path: events + "?fieldSelector=involvedObject.name%3Dp"}); a.StatusCode != 400 {
+		t.Errorf("core's field name in events.k8s.io: %d", a.StatusCode)
+	}
+}
+
+func TestApplyScale(t *testing.T) {
+	server := servertest.Start(t, servertest.Config(t))
+	const deployments = "/apis/apps/v1/namespaces/default/deployments"
+	apply := func(path, manager, body string) answer {
+		return do(t, server, call{
+			method: "PATCH", path: deployments + path + "?fieldManager=" + manager, body: body,
+			header: header("Content-Type", "application/apply-patch+yaml"),
+		})
+	}
+	deployment := `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"d"},"spec":{"replicas":1,
+		"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},
+		"spec":{"containers":[{"name":"c","image":"i"}]}}}}`
+	if a := apply("/d", "one", deployment); a.StatusCode != 201 {
+		t.Fatalf("created: %d %s", a.StatusCode, a.body)
+	}
+	scale := `{"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"d"},"spec":{"replicas":4}}`
+	if a := apply("/d/scale", "two", scale); a.StatusCode != 409 || !strings.Contains(a.status.Message, `conflict with "one"`) {
+		t.Errorf("over another's replicas: %d %s", a.StatusCode, a.body)
+	}
+	a := apply("/d/scale", "two&force=true", scale)
+	if a.StatusCode != 200 || !strings.Contains(string(a.body), `"replicas":4`) {
+		t.Errorf("by force: %d %s", a.StatusCode, a.body)
+	}
+}
+
+func TestBindings(t *testing.T) {
+	server := servertest.Start(t, servertest.Config(t))
+	must(t, server, call{method: "POST", path: pods, body: podBody("p", "")})
+	must(t, server, call{
+		method: "POST", path: "/api/v1/namespaces/default/bindings",
+		body: `{"apiVersion":"v1","kind":"Binding","metadata":{"name":"p"},"target":{"kind":"Node","name":"n1"}}`,
+	})
+	if pod := read[corev1.Pod](t, must(t, server, call{method: "GET", path: pods + "/p"})); pod.Spec.NodeName != "n1" {
+		t.Errorf("bound to %q", pod.Spec.NodeName)
 	}
 }

@@ -3,16 +3,22 @@ package apiserver_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"coracle.dev/coracle/internal/apiserver/servertest"
+	"coracle.dev/coracle/internal/store"
+	"coracle.dev/coracle/internal/store/storetest"
 )
 
 // event is one line of a JSON watch.
@@ -177,5 +183,40 @@ func TestWatchEnds(t *testing.T) {
 	a := do(t, server, call{method: "GET", path: maps + "?watch=1&timeoutSeconds=1"})
 	if a.StatusCode != 200 || len(a.body) != 0 {
 		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+}
+
+func TestHistoryThatIsGone(t *testing.T) {
+	s := storetest.OpenWith(t, store.Options{SoleWriter: true, HistoryEvents: 3})
+	server := servertest.Start(t, servertest.ConfigWith(t, s))
+	first := versionOf(t, must(t, server, call{method: "POST", path: maps, body: jsonMap("m")}))
+	for i := range 20 {
+		must(t, server, call{method: "POST", path: maps, body: jsonMap(fmt.Sprintf("m%d", i))})
+	}
+	e := openWatch(t, server, "resourceVersion="+first, nil)()
+	if e.Type != "ERROR" || e.Object.Code != 410 || e.Object.Reason != metav1.StatusReasonExpired ||
+		!strings.HasPrefix(e.Object.Message, "too old resource version: "+first+" (") {
+		t.Errorf("a watch from before the history: %+v", e)
+	}
+	list := must(t, server, call{method: "GET", path: maps + "?resourceVersionMatch=Exact&resourceVersion=" + first})
+	if got := strings.Count(string(list.body), `"uid"`); got != 1 {
+		t.Errorf("a list from before the history has %d objects: %s", got, list.body)
+	}
+}
+
+func TestWatchOverWebSocket(t *testing.T) {
+	server := servertest.Start(t, servertest.Config(t))
+	must(t, server, call{method: "POST", path: maps, body: jsonMap("a")})
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(server.CA)
+	dialer := websocket.Dialer{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
+	conn, resp, err := dialer.Dial(strings.Replace(server.URL, "https", "wss", 1)+maps+"?watch=1", nil)
+	if err != nil {
+		t.Fatalf("dialling: %v (%v)", err, resp)
+	}
+	defer conn.Close()
+	var e event
+	if err := conn.ReadJSON(&e); err != nil || e.String() != "ADDED a" {
+		t.Errorf("got %s, %v", e, err)
 	}
 }

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -208,6 +210,23 @@ func (n *Network) Run(ctx context.Context) error {
 	}
 	wg.Wait()
 	return cmp.Or(errors.Join(errs...), ctx.Err())
+}
+
+// Remove takes away what a network with this configuration set up in the calling thread's network namespace, for a machine that
+// leaves the cluster: tables, routes, devices, addresses and the runtime's configuration. Sysctls stay, and so do the links of
+// pods, which go with the pods. The network must not be running.
+func Remove(c Config) error {
+	err := overlay.Remove(overlay.Settings{ServiceCIDRs: c.ServiceCIDRs})
+	conn, err2 := nft.Open()
+	if err2 != nil {
+		return errors.Join(err, err2)
+	}
+	defer func() { _ = conn.Close() }()
+	err = errors.Join(err, conn.Delete(proxy.Table), conn.Delete(cni.HostPortTable))
+	if rm := os.Remove(filepath.Join(c.CNIConfDir, confName)); rm != nil && !errors.Is(rm, fs.ErrNotExist) {
+		err = errors.Join(err, fmt.Errorf("removing the network configuration: %w", rm))
+	}
+	return err
 }
 
 func (n *Network) supervise(ctx context.Context, p part) {

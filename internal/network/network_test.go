@@ -15,6 +15,8 @@ import (
 
 	"github.com/containernetworking/cni/pkg/skel"
 	miekg "github.com/miekg/dns"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -277,6 +279,57 @@ func TestFlushedRulesetIsRestored(t *testing.T) {
 		return err
 	})
 	nettest.WaitFor(t, ns, present)
+}
+
+func TestRemoveLeavesNothing(t *testing.T) {
+	nettest.RequireRoot(t)
+	c, ns, dir := nettest.NewClient(), nettest.NewNS(t), t.TempDir()
+	nettest.Join(t, ns, "eth0", "192.168.9.1/24", nettest.NewNS(t), "eth0", "192.168.9.2/24")
+	c.Of("nodes").Put(kubeNode("a", "192.168.9.1", "10.42.0.0/24"), kubeNode("b", "192.168.9.2", "10.42.1.0/24"))
+	state := func() (out string) {
+		ns.Do(t, func() error {
+			links, err := netlink.LinkList()
+			if err != nil {
+				return err
+			}
+			addrs, err := netlink.AddrList(nil, unix.AF_INET)
+			if err != nil {
+				return err
+			}
+			routes, err := netlink.RouteList(nil, unix.AF_INET)
+			if err != nil {
+				return err
+			}
+			conn, err := nft.Open()
+			if err != nil {
+				return err
+			}
+			defer func() { _ = conn.Close() }()
+			tables := 0
+			for _, table := range []string{"coracle", "coracle-overlay", cni.HostPortTable} {
+				if there, _ := conn.Has(table); there {
+					tables++
+				}
+			}
+			confs, err := filepath.Glob(filepath.Join(dir, "conf", "*"))
+			out = fmt.Sprintf("%d links, %d addresses, %d routes, %d tables, %d files",
+				len(links), len(addrs), len(routes), tables, len(confs))
+			return err
+		})
+		return out
+	}
+	before := state()
+	conf := config(t, c, "a", "192.168.9.1", overlay.VXLAN, dir)
+	m := startMachine(t, ns, conf, dir)
+	<-m.net.Ready()
+	m.stop()
+	if during := state(); during == before {
+		t.Fatalf("the network set up nothing: %s", during)
+	}
+	ns.Do(t, func() error { return Remove(conf) })
+	if after := state(); after != before {
+		t.Errorf("before: %s; after: %s", before, after)
+	}
 }
 
 func TestConfigIsChecked(t *testing.T) {

@@ -33,7 +33,6 @@ type Agent struct {
 	conn     *grpc.ClientConn
 	images   *image.Manager
 	volumes  *volume.Manager
-	mounter  volume.Mounter
 	cgroups  *cgroup.Tree
 	users    *userns.Ranges
 	source   *source.Source
@@ -75,7 +74,9 @@ func newAgent(cfg Config, conn grpc.ClientConnInterface, mounter volume.Mounter)
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("configuring the node agent: %w", err)
 	}
-	a := &Agent{cfg: cfg, runtime: cri.New(conn), mounter: mounter, registered: make(chan struct{}), workers: map[types.UID]*worker{}}
+	a := &Agent{
+		cfg: cfg, runtime: cri.New(conn), registered: make(chan struct{}), workers: map[types.UID]*worker{},
+	}
 	a.images = image.New(a.runtime.Images, cfg.SerialPulls, cfg.Now)
 	a.cgroups = cgroup.Open(cfg.CgroupMount, cfg.CgroupRoot, cfg.Logger)
 	a.source = source.New(cfg.Client, a.configChanged, cfg.Now, cfg.Logger)

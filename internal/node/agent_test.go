@@ -47,7 +47,9 @@ func newBench(t *testing.T, images map[string]*critest.Image) *bench {
 	b.api.Intercept(func(w client.Write) (runtime.Object, bool, error) {
 		if w.Subresource == "token" {
 			answer := w.Object.(*authenticationv1.TokenRequest).DeepCopy()
-			answer.Status = authenticationv1.TokenRequestStatus{Token: "token", ExpirationTimestamp: metav1.NewTime(time.Now().Add(time.Hour))}
+			answer.Status = authenticationv1.TokenRequestStatus{
+				Token: "token", ExpirationTimestamp: metav1.NewTime(time.Now().Add(time.Hour)),
+			}
 			return answer, true, nil
 		}
 		return nil, w.Resource.Resource == "leases" || w.Resource.Resource == "events", nil
@@ -100,6 +102,12 @@ func (b *bench) create(text string) {
 	p.Status.Phase = v1.PodPending
 	b.api.Load(&p)
 	synctest.Wait()
+}
+
+func (b *bench) configMap(name, key, value string) {
+	b.api.Load(&v1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}, Data: map[string]string{key: value},
+	})
 }
 
 func (b *bench) pod(name string) *v1.Pod {
@@ -257,18 +265,20 @@ spec:
 		if b.runtime.Sandboxes() != 0 {
 			t.Error("a sandbox was made without volumes")
 		}
-		b.api.Load(&v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "settings"}, Data: map[string]string{"a": "1"}})
+		b.configMap("settings", "a", "1")
 		synctest.Wait()
 		b.expect("web", "main", "CreateContainerConfigError")
 		if got := b.pod("web").Status.ContainerStatuses[0].State.Waiting.Message; got != `secret "keys" not found` {
 			t.Errorf("message %q", got)
 		}
-		b.api.Load(&v1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "keys"}, Data: map[string][]byte{"x": []byte("1")}})
+		b.api.Load(&v1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "keys"}, Data: map[string][]byte{"x": []byte("1")},
+		})
 		synctest.Wait()
 		b.expect("web", "main", "running 0")
 
 		file := filepath.Join(b.dir, "kubelet/pods/u1/volumes/kubernetes.io~configmap/cm/a")
-		b.api.Load(&v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "settings"}, Data: map[string]string{"a": "2"}})
+		b.configMap("settings", "a", "2")
 		synctest.Wait()
 		if data, err := os.ReadFile(file); string(data) != "2" {
 			t.Errorf("the running pod's file has %q, %v", data, err)
@@ -339,7 +349,8 @@ func TestStubbornContainerIsKilledInTime(t *testing.T) {
 func TestLivenessRestarts(t *testing.T) {
 	run(t, map[string]*critest.Image{"app:1": {}}, func(b *bench) {
 		b.create(strings.Replace(plain, "name: main,",
-			"name: main, livenessProbe: {exec: {command: [x]}, periodSeconds: 2, failureThreshold: 2, terminationGracePeriodSeconds: 7},", 1))
+			"name: main, livenessProbe: {exec: {command: [x]}, periodSeconds: 2, failureThreshold: 2, "+
+				"terminationGracePeriodSeconds: 7},", 1))
 		b.runtime.SetExec(func(string, []string) (int32, string, error) { return 1, "sick", nil })
 		b.wait(5 * time.Second)
 		b.expect("web", "main", "running 1")

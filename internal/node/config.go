@@ -63,7 +63,6 @@ type Config struct {
 	CgroupMount, CgroupRoot string
 	// SerialPulls pulls one image at a time.
 	SerialPulls bool
-	// RuntimeHandlers are optional names that the runtime must know; they only show in the node's status.
 
 	Logger *slog.Logger
 	// Now and Rand are time.Now and math/rand unless given. Rand returns a number in [0, 1).

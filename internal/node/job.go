@@ -121,7 +121,8 @@ func (j *job) sandboxConfig(attempt uint32) (*runtimeapi.PodSandboxConfig, error
 		return nil, err
 	}
 	return cri.SandboxConfig(j.pod, cri.SandboxInput{
-		Users: users, Attempt: attempt, Hostname: hostname, DNS: dns, LogsDir: a.cfg.PodLogsDir, CgroupParent: a.cgroups.ParentOf(j.pod),
+		Users: users, Attempt: attempt, Hostname: hostname, DNS: dns, LogsDir: a.cfg.PodLogsDir,
+		CgroupParent: a.cgroups.ParentOf(j.pod),
 	}), nil
 }
 

@@ -211,7 +211,8 @@ func (w *worker) announce(crashing []string, now time.Time) {
 	if w.view.Sandboxes == nil && w.mounted && !w.pod.Spec.HostNetwork && !w.agent.networkReady.Load() {
 		if last, said := w.announced[""]; !said || now.Sub(last) >= announceEvery {
 			w.announced[""] = now
-			w.agent.recorder.Event(w.pod, v1.EventTypeWarning, "NetworkNotReady", "network is not ready: container runtime network not ready")
+			w.agent.recorder.Event(w.pod, v1.EventTypeWarning, "NetworkNotReady",
+				"network is not ready: container runtime network not ready")
 		}
 	}
 	for _, name := range crashing {
@@ -292,7 +293,9 @@ func (w *worker) updateProbes(ctx context.Context, o *pod.Observed, ending bool)
 		if !ok || c.State != pod.Running || starting || e.Role == pod.Init || e.Role == pod.Ephemeral {
 			continue
 		}
-		targets = append(targets, probe.Target{ID: c.ID, Container: e.Container, IP: ip, Started: c.Started, Before: w.before(o, c)})
+		targets = append(targets, probe.Target{
+			ID: c.ID, Container: e.Container, IP: ip, Started: c.Started, Before: w.before(o, c),
+		})
 	}
 	w.probe.Update(ctx, targets, ending)
 }

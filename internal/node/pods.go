@@ -57,7 +57,7 @@ func (a *Agent) runPods(ctx context.Context) error {
 		a.assigned(ctx, p)
 	}
 	for _, p := range orphans {
-		a.start(ctx, p).removed(p)
+		a.start(ctx, p, func(i *inbox) { i.gone = true })
 	}
 	for {
 		changes, err := stream.Next(ctx)
@@ -101,12 +101,15 @@ func (a *Agent) assigned(ctx context.Context, p *v1.Pod) {
 		w.updated(p)
 		return
 	}
-	w := a.start(ctx, p)
-	if refusal := a.judge(p); refusal != nil {
-		w.refuse(&pod.End{Reason: refusal.Reason, Message: refusal.Message})
+	refusal := a.judge(p)
+	if refusal != nil {
 		a.recorder.Event(p, v1.EventTypeWarning, refusal.Reason, refusal.Message)
 	}
-	w.updated(p)
+	a.start(ctx, p, func(i *inbox) {
+		if refusal != nil {
+			i.end = &pod.End{Reason: refusal.Reason, Message: refusal.Message}
+		}
+	})
 }
 
 // judge asks whether the node takes the pod. A pod that was begun before, by this agent's predecessor, is taken.
@@ -124,9 +127,10 @@ func (a *Agent) judge(p *v1.Pod) *admit.Refusal {
 	return admit.Check(p, node, others)
 }
 
-// start makes a worker for the pod; it does nothing before it is told of a change.
-func (a *Agent) start(ctx context.Context, p *v1.Pod) *worker {
+// start makes a worker for the pod, with what is to be known from the first moment.
+func (a *Agent) start(ctx context.Context, p *v1.Pod, tell func(*inbox)) {
 	w := newWorker(a, p)
+	tell(&w.inbox)
 	a.mu.Lock()
 	a.workers[p.UID] = w
 	a.mu.Unlock()
@@ -139,7 +143,6 @@ func (a *Agent) start(ctx context.Context, p *v1.Pod) *worker {
 		}
 		return nil
 	})
-	return w
 }
 
 // orphans returns stand-ins for the pods of which something is left on this node, though they are not assigned to it.

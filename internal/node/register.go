@@ -89,7 +89,9 @@ func (a *Agent) pokeAll() {
 }
 
 // nodeInput gathers what is known about the node now.
-func (a *Agent) nodeInput(ctx context.Context, machine nodestatus.Machine, images []v1.ContainerImage, now time.Time) nodestatus.Input {
+func (a *Agent) nodeInput(
+	ctx context.Context, machine nodestatus.Machine, images []v1.ContainerImage, now time.Time,
+) nodestatus.Input {
 	in := nodestatus.Input{
 		Name: a.cfg.NodeName, Hostname: a.cfg.Hostname, IPs: a.cfg.NodeIPs, Machine: machine,
 		Pressure: nodestatus.ReadPressure(a.cfg.RootDir), Capacity: a.cfg.Capacity, Reserved: a.cfg.Reserved,

@@ -224,7 +224,8 @@ func (h host) Configuration() any {
 	return map[string]any{
 		"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1", "clusterDNS": c.ClusterDNS,
 		"clusterDomain": c.ClusterDomain, "maxPods": c.MaxPods, "resolvConf": c.ResolvConf, "cgroupRoot": c.CgroupRoot,
-		"cgroupDriver": "cgroupfs", "serializeImagePulls": c.SerialPulls, "containerRuntimeEndpoint": "unix://" + strings.TrimPrefix(c.RuntimeSocket, "unix://"),
+		"cgroupDriver": "cgroupfs", "serializeImagePulls": c.SerialPulls,
+		"containerRuntimeEndpoint":  "unix://" + strings.TrimPrefix(c.RuntimeSocket, "unix://"),
 		"nodeStatusUpdateFrequency": c.StatusPeriod.String(), "nodeStatusReportFrequency": c.StatusReport.String(),
 		"nodeLeaseDurationSeconds": int(c.LeaseDuration.Seconds()), "port": h.a.port(),
 		"containerLogMaxSize": fmt.Sprint(rotation().MaxSize), "containerLogMaxFiles": rotation().MaxFiles,

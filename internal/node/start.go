@@ -100,7 +100,10 @@ func (j *job) containerConfig(
 		return nil, &failure{reason: reasonConfig, message: err.Error()}
 	}
 	if err := os.MkdirAll(filepath.Join(sandbox.LogDirectory, e.Name), 0o755); err != nil { //nolint:gosec // log collectors read it
-		return nil, &failure{reason: reasonConfig, message: fmt.Sprintf("create container log directory for container %s failed: %v", e.Name, err)}
+		return nil, &failure{
+			reason:  reasonConfig,
+			message: fmt.Sprintf("create container log directory for container %s failed: %v", e.Name, err),
+		}
 	}
 	users := sandbox.GetLinux().GetSecurityContext().GetNamespaceOptions().GetUsernsOptions()
 	for _, m := range mounts {
@@ -206,7 +209,8 @@ func (j *job) mounts(
 		if err := writeFile(hosts, naming.HostsFile(j.pod, j.ips, a.naming()), 0o644); err != nil {
 			return nil, err
 		}
-		readonly := e.SecurityContext != nil && e.SecurityContext.ReadOnlyRootFilesystem != nil && *e.SecurityContext.ReadOnlyRootFilesystem
+		sc := e.SecurityContext
+		readonly := sc != nil && sc.ReadOnlyRootFilesystem != nil && *sc.ReadOnlyRootFilesystem
 		mounts = append(mounts, &runtimeapi.Mount{ContainerPath: "/etc/hosts", HostPath: hosts, Readonly: readonly})
 	}
 	if path := e.TerminationMessagePath; path != "" && !taken[path] {

@@ -134,8 +134,6 @@ func (w *worker) updated(p *v1.Pod) { w.tell(func(i *inbox) { i.pod = p }) }
 // removed says that the API has no such pod any more. The last known object still says how to end it.
 func (w *worker) removed(p *v1.Pod) { w.tell(func(i *inbox) { i.pod, i.gone = p, true }) }
 
-func (w *worker) refuse(end *pod.End) { w.tell(func(i *inbox) { i.end = end }) }
-
 func (w *worker) runtimeChanged() { w.tell(func(i *inbox) { i.look = true }) }
 
 func (w *worker) configChanged() { w.tell(func(i *inbox) { i.config = true }) }

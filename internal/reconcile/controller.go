@@ -74,6 +74,8 @@ type Input struct {
 	// custom resource definitions add are followed as they come. Except leaves kinds out.
 	Every  bool
 	Except []schema.GroupResource
+	// Dependents, with Every, makes View.Dependents work.
+	Dependents bool
 }
 
 // ByVersion is the SeenAs of inputs for which every change counts.
@@ -141,8 +143,6 @@ type Event struct {
 	Type      string // corev1.EventTypeNormal or EventTypeWarning
 	Reason    string
 	Message   string
-	// Annotations are put on the event as they are.
-	Annotations map[string]string
 }
 
 // Ref returns a reference to an object as events use it.

@@ -24,7 +24,7 @@ type inputs struct {
 	r       *runner
 	primary string // the first declared kind, for logs
 	every   bool
-	owned   *dependents // nil unless every
+	owned   *dependents // nil unless asked for
 
 	mu     sync.RWMutex
 	opened map[schema.GroupResource]*input
@@ -52,9 +52,9 @@ func newInputs(r *runner) *inputs {
 			in.primary = inputName(decl)
 		}
 		in.every = in.every || decl.Every
-	}
-	if in.every {
-		in.owned = newDependents()
+		if decl.Dependents {
+			in.owned = newDependents()
+		}
 	}
 	return in
 }

@@ -93,7 +93,7 @@ func (r *runner) perform(ctx context.Context, key Key, e *entry, plan Plan) erro
 		}
 	}
 	for _, ev := range plan.Events {
-		r.events.Record(ev)
+		r.announce(ev)
 	}
 	if failed == nil {
 		e.last.Results = nil // success needs no memory
@@ -138,7 +138,7 @@ func (r *runner) tell(ctx context.Context, w Write, res Result) {
 	}
 	told := *ev
 	told.Message = FillIn(told.Message, nameOf(res), res.Err)
-	r.events.Record(told)
+	r.announce(told)
 }
 
 // FillIn puts a written object's name and a write's error into an event's message.
@@ -190,3 +190,6 @@ func describe(w client.Write) string {
 	}
 	return fmt.Sprintf("%s %s %s", w.Verb, resource, name)
 }
+
+// announce records an event; it never blocks.
+func (r *runner) announce(ev Event) { r.events.About(ev.Regarding, ev.Type, ev.Reason, ev.Message) }

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"coracle.dev/coracle/internal/client"
+	"coracle.dev/coracle/internal/client/events"
 )
 
 // runner runs one controller for one term.
@@ -25,7 +26,7 @@ type runner struct {
 	inputs *inputs
 	may    permissions
 	ports  map[string]Port
-	events *Recorder
+	events *events.Recorder
 
 	background sync.WaitGroup // waits and calls of keys
 
@@ -40,7 +41,9 @@ func newRunner(cfg *Config, c Controller) *runner {
 		parked: map[schema.GroupResource]map[Key]struct{}{},
 	}
 	r.inputs = newInputs(r)
-	r.events = NewRecorder(r.client, cfg.Clock, c.Name(), r.log)
+	r.events = events.New(events.Config{
+		Client: r.client, Component: c.Name(), Now: cfg.Clock.Now, Logger: r.log,
+	})
 	if p, ok := c.(PortUser); ok {
 		r.ports = p.Ports()
 	}
@@ -106,10 +109,10 @@ func (r *runner) step(ctx context.Context, key Key, e *entry) {
 	}
 }
 
-// report logs a failed run; conflicts are ordinary and only of interest when debugging.
+// report logs a failed run. That the server knew more than the view is ordinary and only of interest when debugging.
 func (r *runner) report(ctx context.Context, key Key, err error, again time.Duration) {
 	level := slog.LevelWarn
-	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
 		level = slog.LevelDebug
 	}
 	kind := key.Resource.String()

@@ -25,7 +25,7 @@ type View interface {
 	// Kinds lists the resources in the view, with what the catalogue knows of them.
 	Kinds() []*api.Resource
 	// Dependents returns the keys, with their resources, of the objects that name the UID in an owner reference. Only for
-	// controllers with an input of every kind.
+	// controllers that asked for it (see Input.Dependents).
 	Dependents(uid types.UID) []Key
 	// Seen tells when this process first saw this version of the object (see Input.SeenAs). Judging the age of a heartbeat by
 	// it needs no agreement between clocks.

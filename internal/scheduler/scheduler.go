@@ -61,10 +61,8 @@ type result struct {
 // writesAtOnce bounds the writes under way; deciding goes on meanwhile.
 const writesAtOnce = 32
 
-var (
-	podResource  = schema.GroupResource{Resource: "pods"}
-	nodeResource = schema.GroupResource{Resource: "nodes"}
-)
+func pods() schema.GroupResource  { return schema.GroupResource{Resource: "pods"} }
+func nodes() schema.GroupResource { return schema.GroupResource{Resource: "nodes"} }
 
 // New returns a scheduler; Run runs it.
 func New(cfg Config) *Scheduler {
@@ -88,24 +86,24 @@ func New(cfg Config) *Scheduler {
 func (s *Scheduler) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	nodes, err := s.follow(ctx, nodeResource)
+	nodeEvents, err := s.follow(ctx, nodes())
 	if err != nil {
 		return err
 	}
-	pods, err := s.follow(ctx, podResource)
+	podEvents, err := s.follow(ctx, pods())
 	if err != nil {
 		return err
 	}
 	// The first batches are all there was at the start; deciding on half of it would park pods that have a place.
-	s.observeNodes(<-nodes)
-	s.observePods(<-pods)
+	s.observeNodes(<-nodeEvents)
+	s.observePods(<-podEvents)
 	for {
 		// What has happened is taken in before anything is decided.
 		select {
-		case batch := <-nodes:
+		case batch := <-nodeEvents:
 			s.observeNodes(batch)
 			continue
-		case batch := <-pods:
+		case batch := <-podEvents:
 			s.observePods(batch)
 			continue
 		case r := <-s.results:
@@ -125,9 +123,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			timer = s.cfg.Clock.After(wait)
 		}
 		select {
-		case batch := <-nodes:
+		case batch := <-nodeEvents:
 			s.observeNodes(batch)
-		case batch := <-pods:
+		case batch := <-podEvents:
 			s.observePods(batch)
 		case r := <-s.results:
 			s.bound(r)
@@ -239,10 +237,10 @@ func (s *Scheduler) wake(c change) { s.queue.Wake(c.helps(s.cfg.Profile), s.cfg.
 
 // attempt decides on one pod and starts what follows from it.
 func (s *Scheduler) attempt(ctx context.Context, it *queue.Item) {
-	pod, nodes := it.Pod, s.cluster.Nodes()
-	d := s.cfg.Profile.Schedule(pod, nodes, core.Options{Start: s.start, Pick: s.cfg.Pick})
-	if len(nodes) > 0 {
-		s.start = (s.start + d.Evaluated) % len(nodes)
+	pod, candidates := it.Pod, s.cluster.Nodes()
+	d := s.cfg.Profile.Schedule(pod, candidates, core.Options{Start: s.start, Pick: s.cfg.Pick})
+	if len(candidates) > 0 {
+		s.start = (s.start + d.Evaluated) % len(candidates)
 	}
 	if d.Node == "" {
 		s.queue.Park(pod.UID, d.Diagnosis.Plugins, s.cfg.Clock.Now())

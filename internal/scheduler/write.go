@@ -17,7 +17,7 @@ import (
 // bind assigns the pod to the node. The UID makes sure that it is this pod and no later one of its name.
 func (s *Scheduler) bind(ctx context.Context, pod *core.Pod, node string) error {
 	_, err := s.cfg.Client.Write(ctx, client.Write{
-		Verb: client.Create, Resource: podResource, Subresource: "binding", Namespace: pod.Namespace, Name: pod.Name,
+		Verb: client.Create, Resource: pods(), Subresource: "binding", Namespace: pod.Namespace, Name: pod.Name,
 		Object: &corev1.Binding{
 			ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
 			Target:     corev1.ObjectReference{Kind: "Node", Name: node},
@@ -37,7 +37,7 @@ func (s *Scheduler) explain(ctx context.Context, pod *core.Pod, message string) 
 		return
 	}
 	_, err = s.cfg.Client.Write(ctx, client.Write{
-		Verb: client.Patch, Resource: podResource, Subresource: "status", Namespace: pod.Namespace, Name: pod.Name,
+		Verb: client.Patch, Resource: pods(), Subresource: "status", Namespace: pod.Namespace, Name: pod.Name,
 		PatchType: types.StrategicMergePatchType, PatchData: patch,
 	})
 	if err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil {

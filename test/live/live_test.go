@@ -17,6 +17,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/apiserver"
+	"coracle.dev/coracle/internal/apiserver/admission"
+	"coracle.dev/coracle/internal/apiserver/authz"
+	"coracle.dev/coracle/internal/apiserver/bootstrap"
+	"coracle.dev/coracle/internal/apiserver/chain"
+	"coracle.dev/coracle/internal/apiserver/local"
+	"coracle.dev/coracle/internal/apiserver/lookup"
+	"coracle.dev/coracle/internal/apiserver/request"
 	"coracle.dev/coracle/internal/apiserver/servertest"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/controllers"
@@ -31,19 +39,35 @@ type cluster struct {
 	ctx context.Context
 }
 
-// start runs a server, all controllers and a node.
-func start(t *testing.T) *cluster {
+// start runs a server with further admission plugins, all controllers and a node.
+func start(t *testing.T, further ...admission.Plugin) *cluster {
 	t.Helper()
-	server := servertest.Start(t, servertest.Config(t))
+	cfg := servertest.Config(t)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	secure(t, ctx, &cfg)
+	cfg.Admission = append(cfg.Admission, further...)
+	server := servertest.Start(t, cfg)
 	list, err := controllers.All(controllers.Config{
 		RootCA: []byte("CERTIFICATE"), PodRanges: []nodeipam.Range{{Prefix: netip.MustParsePrefix("10.42.0.0/16"), NodeBits: 24}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	var roles []api.Object
+	for _, r := range reconcile.Roles(list...) {
+		roles = append(roles, r.Role, r.Binding)
+	}
+	if err := bootstrap.Ensure(ctx, server.Admin(), roles); err != nil {
+		t.Fatal(err)
+	}
 	engine, err := reconcile.New(reconcile.Config{
-		Client: func(string) client.Interface { return server.Admin() }, Rand: rand.Float64,
+		Client: func(name string) client.Interface {
+			return server.Local(request.User{
+				Name:   request.ServiceAccountPrefix + "kube-system:" + name,
+				Groups: []string{request.GroupServiceAccounts, request.GroupAuthenticated},
+			})
+		},
+		Rand:   rand.Float64,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}, list...)
 	if err != nil {
@@ -68,6 +92,31 @@ func start(t *testing.T) *cluster {
 		return ok
 	})
 	return c
+}
+
+// secure lets every caller do only what its roles say, and switches admission on.
+func secure(t *testing.T, ctx context.Context, cfg *apiserver.Config) {
+	t.Helper()
+	plain, err := chain.New(chain.Config{
+		Store: cfg.Store, Catalogue: cfg.Catalogue, Codec: cfg.Codec, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := local.New(plain, request.User{Name: "system:apiserver", Groups: []string{request.GroupMasters}}, nil)
+	rbac, err := authz.NewRBAC(reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- rbac.Run(ctx) }()
+	t.Cleanup(func() {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	cfg.Authorizer = authz.New(nil, rbac)
+	cfg.Admission = admission.Default(admission.Config{Objects: lookup.New(reader), Authorizer: cfg.Authorizer, RBAC: rbac})
 }
 
 func (c *cluster) write(w reconcile.Write) api.Object {
@@ -188,8 +237,8 @@ func available(n int32, revision string) func(client.Snapshot) bool {
 	return func(s client.Snapshot) bool {
 		obj, _ := s.Get("shop", "web")
 		d, ok := obj.(*appsv1.Deployment)
-		return ok && d.Status.ObservedGeneration == d.Generation && d.Status.UpdatedReplicas == n && d.Status.AvailableReplicas == n &&
-			d.Status.Replicas == n && d.Annotations["deployment.kubernetes.io/revision"] == revision
+		return ok && d.Status.ObservedGeneration == d.Generation && d.Status.UpdatedReplicas == n &&
+			d.Status.AvailableReplicas == n && d.Status.Replicas == n && d.Annotations["deployment.kubernetes.io/revision"] == revision
 	}
 }
 

@@ -30,6 +30,8 @@ func controllerRevision() *api.Resource {
 		Row: func(r *appsv1.ControllerRevision, now time.Time) []any {
 			return []any{r.Name, controllerName(r), r.Revision, meta.Age(r, now)}
 		},
+		Validate:       validateControllerRevision,
+		ValidateUpdate: validateControllerRevisionUpdate,
 	}.Resource()
 }
 

@@ -44,6 +44,10 @@ func daemonSet() *api.Resource {
 		UnconditionalUpdate: true,
 		Columns:             daemonSetColumns(),
 		Row:                 daemonSetRow,
+		Validate:            validateDaemonSet,
+		ValidateUpdate:      validateDaemonSetUpdate,
+		ValidateStatus:      validateDaemonSetStatus,
+		Warnings:            warnDaemonSet,
 	}.Resource()
 }
 

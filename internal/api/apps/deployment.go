@@ -54,6 +54,10 @@ func deployment() *api.Resource {
 		Scale: &api.Scale{Get: deploymentScale, Set: func(obj api.Object, replicas int32) {
 			obj.(*appsv1.Deployment).Spec.Replicas = &replicas
 		}},
+		Validate:       validateDeployment,
+		ValidateUpdate: validateDeploymentUpdate,
+		ValidateStatus: validateDeploymentStatus,
+		Warnings:       warnDeployment,
 	}.Resource()
 }
 

@@ -57,6 +57,10 @@ func replicaSet() *api.Resource {
 		Scale: &api.Scale{Get: replicaSetScale, Set: func(obj api.Object, replicas int32) {
 			obj.(*appsv1.ReplicaSet).Spec.Replicas = &replicas
 		}},
+		Validate:       validateReplicaSet,
+		ValidateUpdate: validateReplicaSetUpdate,
+		ValidateStatus: validateReplicaSetStatus,
+		Warnings:       warnReplicaSet,
 	}.Resource()
 }
 

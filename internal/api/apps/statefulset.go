@@ -58,6 +58,10 @@ func statefulSet() *api.Resource {
 		Scale: &api.Scale{Get: statefulSetScale, Set: func(obj api.Object, replicas int32) {
 			obj.(*appsv1.StatefulSet).Spec.Replicas = &replicas
 		}},
+		Validate:       validateStatefulSet,
+		ValidateUpdate: validateStatefulSetUpdate,
+		ValidateStatus: validateStatefulSetStatus,
+		Warnings:       warnStatefulSet,
 	}.Resource()
 }
 

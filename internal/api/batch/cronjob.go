@@ -41,6 +41,9 @@ func cronJob() *api.Resource {
 		UnconditionalUpdate: true,
 		Columns:             cronJobColumns(),
 		Row:                 cronJobRow,
+		Validate:            validateCronJob,
+		ValidateUpdate:      validateCronJobUpdate,
+		Warnings:            warnCronJob,
 	}.Resource()
 }
 

@@ -54,6 +54,10 @@ func job() *api.Resource {
 		Fields: func(j *batchv1.Job) fields.Set {
 			return fields.Set{"status.successful": strconv.Itoa(int(j.Status.Succeeded))}
 		},
+		Validate:       validateJob,
+		ValidateUpdate: validateJobUpdate,
+		ValidateStatus: validateJobStatus,
+		Warnings:       warnJob,
 	}.Resource()
 }
 

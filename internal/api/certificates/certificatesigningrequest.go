@@ -4,6 +4,7 @@ import (
 	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/util/duration"
@@ -107,6 +108,9 @@ func conditionsOf(
 
 // stampConditions gives times to conditions that came without: when they were written, and when their status last changed.
 func stampConditions(r, old *certificatesv1.CertificateSigningRequest, now time.Time) {
+	if old != nil && equality.Semantic.DeepEqual(r.Status.Conditions, old.Status.Conditions) {
+		return // they may even be shared
+	}
 	for i := range r.Status.Conditions {
 		c := &r.Status.Conditions[i]
 		if c.LastUpdateTime.IsZero() {

@@ -40,5 +40,7 @@ func lease() *api.Resource {
 		Row: func(l *coordinationv1.Lease, now time.Time) []any {
 			return []any{l.Name, meta.Deref(l.Spec.HolderIdentity), meta.Age(l, now)}
 		},
+		Validate:       validateLease,
+		ValidateUpdate: validateLeaseUpdate,
 	}.Resource()
 }

@@ -2,42 +2,22 @@ package core
 
 import (
 	corev1 "k8s.io/api/core/v1"
+
+	"coracle.dev/coracle/internal/api/meta"
 )
-
-// Fields of alpha features, which are off by default, are dropped on writes unless the object has one of the same feature
-// already: then somebody had the feature on, and turning it off must not break the object. This follows the feature gates of
-// Kubernetes v1.37.
-
-// slot is one field of an alpha feature in one object.
-type slot interface {
-	used() bool
-	clear()
-}
-
-type pointerSlot[T any] struct{ at **T }
-
-func (s pointerSlot[T]) used() bool { return *s.at != nil }
-func (s pointerSlot[T]) clear()     { *s.at = nil }
-
-type listSlot[T any] struct{ at *[]T }
-
-func (s listSlot[T]) used() bool { return len(*s.at) > 0 }
-func (s listSlot[T]) clear()     { *s.at = nil }
-
-func pointer[T any](at **T) slot { return pointerSlot[T]{at} }
 
 // stopSignalSlot also removes the lifecycle that it leaves empty.
 type stopSignalSlot struct{ at **corev1.Lifecycle }
 
-func (s stopSignalSlot) used() bool { return (*s.at).StopSignal != nil }
-func (s stopSignalSlot) clear() {
+func (s stopSignalSlot) Used() bool { return (*s.at).StopSignal != nil }
+func (s stopSignalSlot) Clear() {
 	(*s.at).StopSignal = nil
 	if **s.at == (corev1.Lifecycle{}) {
 		*s.at = nil
 	}
 }
 
-// DropAlphaTemplateFields does so for the pod template of a workload; old is nil on create.
+// DropAlphaTemplateFields drops the fields of alpha features from the pod template of a workload; old is nil on create.
 func DropAlphaTemplateFields(t, old *corev1.PodTemplateSpec) {
 	if old == nil {
 		dropAlphaSpec(&t.Spec, nil)
@@ -69,40 +49,17 @@ func dropInitContainerAnnotations(annotations map[string]string) {
 }
 
 func dropAlphaSpec(s, old *corev1.PodSpec) {
-	for _, feature := range []func(*corev1.PodSpec) []slot{
-		volumeUserSlots, emptyDirModeSlots, bindMountSlots, probeModeSlots, probeProtocolSlots, stopSignalSlots,
-		func(s *corev1.PodSpec) []slot { return []slot{pointer(&s.SchedulingGroup)} },
-		func(s *corev1.PodSpec) []slot {
-			return []slot{listSlot[corev1.EvictionResponder]{&s.EvictionResponders}}
-		},
-	} {
-		drop(feature, s, old)
-	}
+	meta.DropAlpha(s, old, volumeUserSlots, emptyDirModeSlots, bindMountSlots, probeModeSlots, probeProtocolSlots, stopSignalSlots,
+		func(s *corev1.PodSpec) []meta.Slot { return []meta.Slot{meta.PointerSlot(&s.SchedulingGroup)} },
+		func(s *corev1.PodSpec) []meta.Slot { return []meta.Slot{meta.ListSlot(&s.EvictionResponders)} })
 }
 
 func dropAlphaStatus(s, old *corev1.PodStatus) {
-	for _, feature := range []func(*corev1.PodStatus) []slot{
-		mountStatusSlots,
-		func(s *corev1.PodStatus) []slot { return []slot{listSlot[corev1.PodVolumeHealth]{&s.VolumeHealth}} },
-		func(s *corev1.PodStatus) []slot {
-			return []slot{listSlot[corev1.NodeAllocatableResourceClaimStatus]{&s.NodeAllocatableResourceClaimStatuses}}
-		},
-	} {
-		drop(feature, s, old)
-	}
-}
-
-func drop[T any](feature func(*T) []slot, obj, old *T) {
-	if old != nil {
-		for _, s := range feature(old) {
-			if s.used() {
-				return
-			}
-		}
-	}
-	for _, s := range feature(obj) {
-		s.clear()
-	}
+	meta.DropAlpha(s, old, mountStatusSlots,
+		func(s *corev1.PodStatus) []meta.Slot { return []meta.Slot{meta.ListSlot(&s.VolumeHealth)} },
+		func(s *corev1.PodStatus) []meta.Slot {
+			return []meta.Slot{meta.ListSlot(&s.NodeAllocatableResourceClaimStatuses)}
+		})
 }
 
 func everyContainer(s *corev1.PodSpec) []*corev1.Container {
@@ -119,11 +76,11 @@ func everyContainer(s *corev1.PodSpec) []*corev1.Container {
 	return out
 }
 
-func bindMountSlots(s *corev1.PodSpec) []slot {
-	var out []slot
+func bindMountSlots(s *corev1.PodSpec) []meta.Slot {
+	var out []meta.Slot
 	for _, c := range everyContainer(s) {
 		for i := range c.VolumeMounts {
-			out = append(out, listSlot[string]{&c.VolumeMounts[i].BindMountOptions})
+			out = append(out, meta.ListSlot(&c.VolumeMounts[i].BindMountOptions))
 		}
 	}
 	return out
@@ -141,21 +98,21 @@ func everyProbe(s *corev1.PodSpec) []*corev1.Probe {
 	return out
 }
 
-func probeModeSlots(s *corev1.PodSpec) []slot {
-	var out []slot
+func probeModeSlots(s *corev1.PodSpec) []meta.Slot {
+	var out []meta.Slot
 	for _, p := range everyProbe(s) {
 		if p.GRPC != nil {
-			out = append(out, pointer(&p.GRPC.Mode))
+			out = append(out, meta.PointerSlot(&p.GRPC.Mode))
 		}
 	}
 	return out
 }
 
-func probeProtocolSlots(s *corev1.PodSpec) []slot {
-	var out []slot
+func probeProtocolSlots(s *corev1.PodSpec) []meta.Slot {
+	var out []meta.Slot
 	for _, p := range everyProbe(s) {
 		if p.HTTPGet != nil {
-			out = append(out, pointer(&p.HTTPGet.Protocol))
+			out = append(out, meta.PointerSlot(&p.HTTPGet.Protocol))
 		}
 	}
 	for _, c := range everyContainer(s) {
@@ -164,15 +121,15 @@ func probeProtocolSlots(s *corev1.PodSpec) []slot {
 		}
 		for _, h := range []*corev1.LifecycleHandler{c.Lifecycle.PostStart, c.Lifecycle.PreStop} {
 			if h != nil && h.HTTPGet != nil {
-				out = append(out, pointer(&h.HTTPGet.Protocol))
+				out = append(out, meta.PointerSlot(&h.HTTPGet.Protocol))
 			}
 		}
 	}
 	return out
 }
 
-func stopSignalSlots(s *corev1.PodSpec) []slot {
-	var out []slot
+func stopSignalSlots(s *corev1.PodSpec) []meta.Slot {
+	var out []meta.Slot
 	for _, c := range everyContainer(s) {
 		if c.Lifecycle != nil && c.Lifecycle.StopSignal != nil {
 			out = append(out, stopSignalSlot{&c.Lifecycle})
@@ -181,12 +138,12 @@ func stopSignalSlots(s *corev1.PodSpec) []slot {
 	return out
 }
 
-func mountStatusSlots(s *corev1.PodStatus) []slot {
-	var out []slot
+func mountStatusSlots(s *corev1.PodStatus) []meta.Slot {
+	var out []meta.Slot
 	for _, list := range [][]corev1.ContainerStatus{s.InitContainerStatuses, s.ContainerStatuses, s.EphemeralContainerStatuses} {
 		for i := range list {
 			for k := range list[i].VolumeMounts {
-				out = append(out, pointer(&list[i].VolumeMounts[k].VolumeStatus))
+				out = append(out, meta.PointerSlot(&list[i].VolumeMounts[k].VolumeStatus))
 			}
 		}
 	}

@@ -66,8 +66,8 @@ func endpointAddresses(e *corev1.Endpoints) string {
 			}
 		}
 	}
-	if len(all) == 0 {
-		return ""
+	if text := meta.Few(all, 3); text != meta.Unset {
+		return text
 	}
-	return meta.Few(all, 3)
+	return ""
 }

@@ -30,12 +30,14 @@ func node() *api.Resource {
 			// Configuration through the API was removed; the fields stay for old objects.
 			n.Spec.ConfigSource = nil
 			n.Status.Config = nil
+			meta.DropAlpha(&n.Spec, nil, preemptionSlots)
 		},
 		PrepareUpdate: func(n, old *corev1.Node) {
 			n.Status = old.Status
 			if old.Spec.ConfigSource == nil {
 				n.Spec.ConfigSource = nil
 			}
+			meta.DropAlpha(&n.Spec, &old.Spec, preemptionSlots)
 		},
 		PrepareStatus: func(n, old *corev1.Node) {
 			n.Spec = old.Spec
@@ -54,6 +56,10 @@ func node() *api.Resource {
 		ValidateStatus: validateNodeStatus,
 		Warnings:       warnNode,
 	}.Resource()
+}
+
+func preemptionSlots(s *corev1.NodeSpec) []meta.Slot {
+	return []meta.Slot{meta.PointerSlot(&s.PodPreemptionPolicy)}
 }
 
 func defaultNode(n *corev1.Node) {

@@ -24,15 +24,22 @@ func persistentVolumeClaim() *api.Resource {
 		Default: DefaultPersistentVolumeClaim,
 		PrepareCreate: func(c *corev1.PersistentVolumeClaim) {
 			c.Status = corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimPending}
+			dropForeignNamespace(&c.Spec, nil)
 			dropForeignDataSource(&c.Spec, nil)
 			syncDataSources(&c.Spec)
 		},
 		PrepareUpdate: func(c, old *corev1.PersistentVolumeClaim) {
 			c.Status = old.Status
+			dropForeignNamespace(&c.Spec, &old.Spec)
 			dropForeignDataSource(&c.Spec, &old.Spec)
 			syncDataSources(&c.Spec)
 		},
-		PrepareStatus:       func(c, old *corev1.PersistentVolumeClaim) { c.Spec = old.Spec },
+		PrepareStatus: func(c, old *corev1.PersistentVolumeClaim) {
+			c.Spec = old.Spec
+			meta.DropAlpha(&c.Status, &old.Status, func(s *corev1.PersistentVolumeClaimStatus) []meta.Slot {
+				return []meta.Slot{meta.PointerSlot(&s.HealthStatus)}
+			})
+		},
 		UnconditionalUpdate: true,
 		ReturnDeleted:       true,
 		Columns:             persistentVolumeClaimColumns(),
@@ -61,7 +68,7 @@ const snapshotGroup = "snapshot.storage.k8s.io"
 // always ignored. Objects that have one keep it, and dataSourceRef takes any kind.
 func dropForeignDataSource(s, old *corev1.PersistentVolumeClaimSpec) {
 	src := s.DataSource
-	if src == nil || s.DataSourceRef != nil || old != nil && old.DataSource != nil {
+	if src == nil || s.DataSourceRef != nil || old != nil && (old.DataSource != nil || old.DataSourceRef != nil) {
 		return
 	}
 	group := meta.Deref(src.APIGroup)
@@ -69,6 +76,13 @@ func dropForeignDataSource(s, old *corev1.PersistentVolumeClaimSpec) {
 		return
 	}
 	s.DataSource = nil
+}
+
+// dropForeignNamespace removes a source in another namespace, an alpha feature, unless the claim had a source reference before.
+func dropForeignNamespace(s, old *corev1.PersistentVolumeClaimSpec) {
+	if s.DataSourceRef != nil && meta.Deref(s.DataSourceRef.Namespace) != "" && (old == nil || old.DataSourceRef == nil) {
+		s.DataSourceRef = nil
+	}
 }
 
 // syncDataSources keeps dataSource and dataSourceRef the same unless the latter names another namespace.

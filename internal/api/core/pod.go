@@ -26,6 +26,7 @@ func pod() *api.Resource {
 		PrepareCreate:       preparePod,
 		PrepareUpdate:       preparePodUpdate,
 		PrepareStatus:       preparePodStatus,
+		Stamp:               stampPod,
 		GracePeriod:         podGracePeriod,
 		UnconditionalUpdate: true,
 		ReturnDeleted:       true,

@@ -2,6 +2,7 @@ package core
 
 import (
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -25,6 +26,18 @@ func preparePod(p *corev1.Pod) {
 	appArmorFromAnnotations(p)
 	defaultPodResources(p)
 	p.Status.QOSClass = ComputeQOSClass(p)
+}
+
+// stampPod notes when a pod was found to be gated.
+func stampPod(p, old *corev1.Pod, now time.Time) {
+	if old != nil {
+		return
+	}
+	for i := range p.Status.Conditions {
+		if c := &p.Status.Conditions[i]; c.LastTransitionTime.IsZero() {
+			c.LastTransitionTime = metav1.NewTime(now)
+		}
+	}
 }
 
 func preparePodUpdate(p, old *corev1.Pod) {
@@ -105,10 +118,10 @@ func preparePodEphemeral(p, old *corev1.Pod) {
 	bumpPodGeneration(p, old)
 }
 
-// preparePodResize lets only resources and resize policies of existing containers change. A request that adds, removes or
-// renames containers is left as it is, for validation to refuse.
+// preparePodResize lets only resources and resize policies of existing containers change. Containers that are added, removed or
+// renamed are left as they are, for validation to refuse.
 func preparePodResize(p, old *corev1.Pod) {
-	if sameNames(p.Spec.Containers, old.Spec.Containers) && sameNames(p.Spec.InitContainers, old.Spec.InitContainers) {
+	if len(p.Spec.Containers) == len(old.Spec.Containers) && len(p.Spec.InitContainers) == len(old.Spec.InitContainers) {
 		spec := old.Spec
 		spec.Resources = p.Spec.Resources
 		spec.Containers = resized(p.Spec.Containers, old.Spec.Containers)
@@ -125,11 +138,10 @@ func preparePodResize(p, old *corev1.Pod) {
 	bumpPodGeneration(p, old)
 }
 
-func sameNames(a, b []corev1.Container) bool {
-	return slices.EqualFunc(a, b, func(x, y corev1.Container) bool { return x.Name == y.Name })
-}
-
 func resized(wanted, old []corev1.Container) []corev1.Container {
+	if !slices.EqualFunc(wanted, old, func(a, b corev1.Container) bool { return a.Name == b.Name }) || len(wanted) == 0 {
+		return wanted
+	}
 	out := slices.Clone(old)
 	for i := range wanted {
 		out[i].Resources = wanted[i].Resources

@@ -87,10 +87,10 @@ func defaultPodResources(p *corev1.Pod) {
 		}
 	}
 	for name, request := range r.Requests {
-		if !resourcehelper.IsSupportedPodLevelResource(name) || !allLimited(&counted.Spec, name) {
+		limit, ok := limits[name]
+		if !ok || !resourcehelper.IsSupportedPodLevelResource(name) || !allLimited(&p.Spec, name) {
 			continue
 		}
-		limit := limits[name]
 		if request.Cmp(limit) > 0 {
 			limit = request.DeepCopy()
 		}
@@ -103,11 +103,9 @@ func isHugePages(name corev1.ResourceName) bool {
 }
 
 func allLimited(s *corev1.PodSpec, name corev1.ResourceName) bool {
-	for _, list := range [][]corev1.Container{s.InitContainers, s.Containers} {
-		for i := range list {
-			if _, ok := list[i].Resources.Limits[name]; !ok {
-				return false
-			}
+	for _, c := range everyContainer(s) {
+		if _, ok := c.Resources.Limits[name]; !ok {
+			return false
 		}
 	}
 	return true

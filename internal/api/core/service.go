@@ -33,6 +33,7 @@ func service() *api.Resource {
 		PrepareUpdate:       prepareServiceUpdate,
 		PrepareStatus:       func(s, old *corev1.Service) { s.Spec = old.Spec },
 		Name:                meta.DNSLabel,
+		CreateOnUpdate:      true,
 		UnconditionalUpdate: true,
 		ReturnDeleted:       true,
 		Columns:             serviceColumns(),
@@ -81,7 +82,10 @@ func serviceRow(s *corev1.Service, now time.Time) []any {
 func externalAddresses(s *corev1.Service) string {
 	switch s.Spec.Type {
 	case corev1.ServiceTypeClusterIP, corev1.ServiceTypeNodePort:
-		return meta.OrNone(strings.Join(s.Spec.ExternalIPs, ","))
+		if len(s.Spec.ExternalIPs) == 0 {
+			return meta.None
+		}
+		return strings.Join(s.Spec.ExternalIPs, ",")
 	case corev1.ServiceTypeExternalName:
 		return s.Spec.ExternalName
 	case corev1.ServiceTypeLoadBalancer:

@@ -111,23 +111,3 @@ func ValidateBinding(b *corev1.Binding) field.ErrorList {
 	}
 	return append(errs, rule.GivenName(at.Child("name"), b.Target.Name, meta.DNSSubdomain)...)
 }
-
-// ValidatePodLogOptions judges what part of a container's log is asked for.
-func ValidatePodLogOptions(o *corev1.PodLogOptions) field.ErrorList {
-	errs := rule.MaybeNonNegative(field.NewPath("tailLines"), o.TailLines)
-	atLeast1 := func(name string, n *int64) {
-		if n != nil && *n < 1 {
-			errs = append(errs, field.Invalid(field.NewPath(name), *n, "must be greater than 0"))
-		}
-	}
-	atLeast1("limitBytes", o.LimitBytes)
-	if o.SinceSeconds != nil && o.SinceTime != nil {
-		errs = append(errs, field.Forbidden(field.NewPath(""), "at most one of `sinceTime` or `sinceSeconds` may be specified"))
-	} else {
-		atLeast1("sinceSeconds", o.SinceSeconds)
-	}
-	if o.Stream != nil && *o.Stream != corev1.LogStreamAll {
-		errs = append(errs, field.Forbidden(field.NewPath("stream"), "may not be specified"))
-	}
-	return errs
-}

@@ -46,7 +46,10 @@ func endpointSlice() *api.Resource {
 		Row: func(s *discoveryv1.EndpointSlice, now time.Time) []any {
 			return []any{s.Name, string(s.AddressType), portsText(s), meta.Few(addresses(s), 3), meta.Age(s, now)}
 		},
-		Indexes: map[string]func(*discoveryv1.EndpointSlice) []string{api.IndexService: serviceOf},
+		Indexes:        map[string]func(*discoveryv1.EndpointSlice) []string{api.IndexService: serviceOf},
+		Validate:       validateSlice,
+		ValidateUpdate: validateSliceUpdate,
+		Warnings:       warnSlice,
 	}.Resource()
 }
 

@@ -131,11 +131,11 @@ func ContainerColumns() []metav1.TableColumnDefinition {
 
 // Few joins the first texts by commas and says how many more there are; "<unset>" when there are none.
 func Few(all []string, limit int) string {
-	if len(all) == 0 {
-		return Unset
-	}
 	if len(all) <= limit {
-		return strings.Join(all, ",")
+		if text := strings.Join(all, ","); text != "" {
+			return text
+		}
+		return Unset
 	}
 	return fmt.Sprintf("%s + %d more...", strings.Join(all[:limit], ","), len(all)-limit)
 }

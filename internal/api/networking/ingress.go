@@ -46,7 +46,11 @@ func ingress() *api.Resource {
 			meta.Column("Ports", "The ports that are served."),
 			meta.AgeColumn(),
 		},
-		Row: ingressRow,
+		Row:            ingressRow,
+		Validate:       validateIngress,
+		ValidateUpdate: validateIngressUpdate,
+		ValidateStatus: validateIngressStatus,
+		Warnings:       warnIngress,
 	}.Resource()
 }
 

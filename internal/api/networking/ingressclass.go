@@ -36,7 +36,9 @@ func ingressClass() *api.Resource {
 			meta.Column("Parameters", networkingv1.IngressClassSpec{}.SwaggerDoc()["parameters"]),
 			meta.AgeColumn(),
 		},
-		Row: ingressClassRow,
+		Row:            ingressClassRow,
+		Validate:       validateIngressClass,
+		ValidateUpdate: validateIngressClassUpdate,
 	}.Resource()
 }
 

@@ -27,7 +27,9 @@ func ipAddress() *api.Resource {
 			meta.NameColumn(),
 			meta.Column("ParentRef", networkingv1.IPAddressSpec{}.SwaggerDoc()["parentRef"]),
 		},
-		Row: ipAddressRow,
+		Row:            ipAddressRow,
+		Validate:       validateIPAddress,
+		ValidateUpdate: validateIPAddressUpdate,
 	}.Resource()
 }
 

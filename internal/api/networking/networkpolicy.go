@@ -37,6 +37,9 @@ func networkPolicy() *api.Resource {
 		Row: func(p *networkingv1.NetworkPolicy, now time.Time) []any {
 			return []any{p.Name, metav1.FormatLabelSelector(&p.Spec.PodSelector), meta.Age(p, now)}
 		},
+		Validate:       validatePolicy,
+		ValidateUpdate: validatePolicyUpdate,
+		Warnings:       warnPolicy,
 	}.Resource()
 }
 

@@ -37,5 +37,7 @@ func serviceCIDR() *api.Resource {
 		Row: func(c *networkingv1.ServiceCIDR, now time.Time) []any {
 			return []any{c.Name, strings.Join(c.Spec.CIDRs, ","), meta.Age(c, now)}
 		},
+		Validate:       validateServiceCIDR,
+		ValidateUpdate: validateServiceCIDRUpdate,
 	}.Resource()
 }

@@ -51,5 +51,8 @@ func podDisruptionBudget() *api.Resource {
 			}
 			return []any{b.Name, low, high, int64(b.Status.DisruptionsAllowed), meta.Age(b, now)}
 		},
+		Validate:       validateBudget,
+		ValidateUpdate: validateBudgetUpdate,
+		ValidateStatus: validateBudgetStatus,
 	}.Resource()
 }

@@ -18,6 +18,8 @@ func role() *api.Resource {
 		Name:                meta.PathSegment,
 		CreateOnUpdate:      true,
 		UnconditionalUpdate: true,
+		Validate:            validateRole,
+		ValidateUpdate:      validateRoleUpdate,
 	}.Resource()
 }
 
@@ -31,5 +33,7 @@ func clusterRole() *api.Resource {
 		Name:                meta.PathSegment,
 		CreateOnUpdate:      true,
 		UnconditionalUpdate: true,
+		Validate:            validateClusterRole,
+		ValidateUpdate:      validateClusterRoleUpdate,
 	}.Resource()
 }

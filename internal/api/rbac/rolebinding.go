@@ -30,6 +30,8 @@ func roleBinding() *api.Resource {
 		Row: func(b *rbacv1.RoleBinding, now time.Time) []any {
 			return bindingRow(b, b.RoleRef, b.Subjects, now)
 		},
+		Validate:       validateRoleBinding,
+		ValidateUpdate: validateRoleBindingUpdate,
 	}.Resource()
 }
 
@@ -51,6 +53,8 @@ func clusterRoleBinding() *api.Resource {
 		Row: func(b *rbacv1.ClusterRoleBinding, now time.Time) []any {
 			return bindingRow(b, b.RoleRef, b.Subjects, now)
 		},
+		Validate:       validateClusterRoleBinding,
+		ValidateUpdate: validateClusterRoleBindingUpdate,
 	}.Resource()
 }
 

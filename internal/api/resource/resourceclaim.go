@@ -32,11 +32,18 @@ func resourceClaim() *api.Resource {
 				}
 			}
 		},
-		PrepareCreate: func(c *resourcev1.ResourceClaim) { c.Status = resourcev1.ResourceClaimStatus{} },
-		PrepareUpdate: func(c, old *resourcev1.ResourceClaim) { c.Status = old.Status },
+		PrepareCreate: func(c *resourcev1.ResourceClaim) {
+			c.Status = resourcev1.ResourceClaimStatus{}
+			meta.DropAlpha(&c.Spec, nil, derivedAttributeSlots)
+		},
+		PrepareUpdate: func(c, old *resourcev1.ResourceClaim) {
+			c.Status = old.Status
+			meta.DropAlpha(&c.Spec, &old.Spec, derivedAttributeSlots)
+		},
 		PrepareStatus: func(c, old *resourcev1.ResourceClaim) {
 			c.Spec = old.Spec
 			metav1.ResetObjectMetaForStatus(&c.ObjectMeta, &old.ObjectMeta)
+			meta.DropAlpha(&c.Status, &old.Status, skippedOperationSlots)
 			dropFreedDevices(&c.Status, &old.Status)
 		},
 		UnconditionalUpdate: true,

@@ -17,14 +17,18 @@ func resourceSlice() *api.Resource {
 	return meta.Entry[*resourcev1.ResourceSlice]{
 		Group:   resourcev1.GroupName,
 		Version: "v1", Kind: "ResourceSlice", Plural: "resourceslices",
-		New:           meta.New[resourcev1.ResourceSlice],
-		NewList:       meta.Empty[resourcev1.ResourceSliceList],
-		Path:          "resourceslices",
-		PrepareCreate: func(s *resourcev1.ResourceSlice) { s.Generation = 1 },
+		New:     meta.New[resourcev1.ResourceSlice],
+		NewList: meta.Empty[resourcev1.ResourceSliceList],
+		Path:    "resourceslices",
+		PrepareCreate: func(s *resourcev1.ResourceSlice) {
+			s.Generation = 1
+			dropAlphaSlice(&s.Spec, nil)
+		},
 		PrepareUpdate: func(s, old *resourcev1.ResourceSlice) {
 			if !equality.Semantic.DeepEqual(s.Spec, old.Spec) {
 				s.Generation++
 			}
+			dropAlphaSlice(&s.Spec, &old.Spec)
 		},
 		Stamp:               stampTaints,
 		UnconditionalUpdate: true,

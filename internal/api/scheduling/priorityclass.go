@@ -37,5 +37,7 @@ func priorityClass() *api.Resource {
 		Row: func(c *schedulingv1.PriorityClass, now time.Time) []any {
 			return []any{c.Name, int64(c.Value), c.GlobalDefault, meta.Age(c, now), string(meta.Deref(c.PreemptionPolicy))}
 		},
+		Validate:       validateClass,
+		ValidateUpdate: validateClassUpdate,
 	}.Resource()
 }

@@ -120,7 +120,12 @@ func (c *Chain) storeNew(ctx context.Context, call *Call, k *kind, obj api.Objec
 	}
 	key := k.key(obj.GetNamespace(), obj.GetName())
 	for attempt := 1; ; attempt++ {
-		ops, err := c.allocate(ctx, call, k, obj, nil)
+		try := obj
+		if c.cfg.Allocators[k.stored.GroupResource()] != nil {
+			// What one attempt allocates must not look like a wish in the next.
+			try = obj.DeepCopyObject().(api.Object)
+		}
+		ops, err := c.allocate(ctx, call, k, try, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -128,17 +133,17 @@ func (c *Chain) storeNew(ctx context.Context, call *Call, k *kind, obj api.Objec
 			if _, taken := k.coll.Snapshot().Get(key); taken {
 				return nil, apierrors.NewAlreadyExists(call.groupResource(), obj.GetName())
 			}
-			return obj, nil
+			return try, nil
 		}
-		value, err := k.coll.Encode(obj)
+		value, err := k.coll.Encode(try)
 		if err != nil {
 			return nil, apierrors.NewInternalError(fmt.Errorf("encoding %s: %w", key, err))
 		}
 		main := store.Op{Kind: store.OpCreate, Key: key, Value: value, TTL: k.ttl()}
 		rev, err := c.cfg.Store.Commit(ctx, append([]store.Op{main}, ops...)...)
 		if err == nil {
-			obj.SetResourceVersion(formatRevision(rev))
-			return obj, nil
+			try.SetResourceVersion(formatRevision(rev))
+			return try, nil
 		}
 		if i, _, ok := failedStep(err); ok && i > 0 && attempt < maxAllocAttempts {
 			if _, err := c.cfg.Store.Current(ctx); err != nil {

@@ -95,7 +95,7 @@ func tooOld(asked, oldest int64) error {
 	return apierrors.NewResourceExpired(fmt.Sprintf("too old resource version: %d (%d)", asked, oldest))
 }
 
-// isConflict tells a failed precondition of the step at index of a transaction.
+// failedStep tells which step of a transaction failed on its precondition, and how.
 func failedStep(err error) (int, error, bool) {
 	var op *store.OpError
 	if errors.As(err, &op) {

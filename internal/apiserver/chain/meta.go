@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/apiserver/convert"
 )
 
 // maxGeneratedBase is how much of generateName is kept, so that the name with its suffix stays a label.
@@ -170,15 +171,12 @@ func sameManagedFields(obj, old api.Object) {
 			return
 		}
 	}
-	times := make([]*metav1.Time, len(a))
-	for i := range a {
-		times[i] = a[i].Time
-		a[i].Time = b[i].Time
-	}
-	if equalObjects(obj, old) {
+	try, ok := convert.ShallowCopy(obj).(api.Object)
+	if !ok {
 		return
 	}
-	for i := range a {
-		a[i].Time = times[i]
+	try.SetManagedFields(b)
+	if equalObjects(try, old) {
+		obj.SetManagedFields(b)
 	}
 }

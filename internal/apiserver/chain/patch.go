@@ -115,13 +115,7 @@ func (c *Chain) apply(ctx context.Context, call *Call, k *kind, r rules, req Pat
 	}
 	warned := false
 	refuse := func(problems []error) error {
-		return apierrors.NewBadRequest(fmt.Sprintf("error strict decoding YAML: %v", problems[0]))
-	}
-	if err := strictProblems(call, problems, refuse, &warned); err != nil {
-		return nil, false, err
-	}
-	if err := c.strictConfig(call, req.Data, &warned); err != nil {
-		return nil, false, err
+		return apierrors.NewBadRequest(fmt.Sprintf("error strict decoding patch: %v", problems[0]))
 	}
 	target := call.patchTarget(k)
 	return c.update(ctx, call, k, r, func(old api.Object) (api.Object, error) {
@@ -131,6 +125,9 @@ func (c *Chain) apply(ctx context.Context, call *Call, k *kind, r rules, req Pat
 		}
 		next, err := c.fields.Apply(target, live, runtime.DeepCopyJSON(config), call.FieldManager, req.Force)
 		if err != nil {
+			return nil, err
+		}
+		if err := strictProblems(call, problems, refuse, &warned); err != nil {
 			return nil, err
 		}
 		if next.GetName() == "" {
@@ -148,20 +145,4 @@ func (c *Chain) apply(ctx context.Context, call *Call, k *kind, r rules, req Pat
 		next.GetObjectKind().SetGroupVersionKind(k.stored.StoredGVK())
 		return next, nil
 	})
-}
-
-// strictConfig finds unknown fields of an applied configuration.
-func (c *Chain) strictConfig(call *Call, data []byte, warned *bool) error {
-	if call.Validation != "Strict" && call.Validation != "Warn" {
-		return nil
-	}
-	body := convert.Body{
-		Data: data, MediaType: convert.YAML, Default: call.Target.Resource.GVK(call.Target.Version.Name),
-		Into: call.Target.Version.New(), Strict: true,
-	}
-	_, problems, err := c.Decoder().Decode(body)
-	if err != nil {
-		return nil // what is wrong will be said by the apply itself
-	}
-	return strictProblems(call, problems, func(p []error) error { return convert.StrictError(body, p) }, warned)
 }

@@ -38,6 +38,8 @@ type rules struct {
 	raw bool
 	// fresh: the image was as new as etcd when the object was read.
 	fresh bool
+	// last: a failed allocation is not tried again.
+	last bool
 	// emptied decides, besides the finalizers, whether a terminating object is gone after the write; nil: yes.
 	emptied func(obj api.Object) bool
 }
@@ -109,7 +111,7 @@ func (c *Chain) rulesFor(call *Call, k *kind) rules {
 // newer state, unless the caller named the state it started from.
 func (c *Chain) update(ctx context.Context, call *Call, k *kind, r rules, wish change) (runtime.Object, bool, error) {
 	fresh := false
-	for {
+	for attempt := 1; ; attempt++ {
 		entry, item, exists := k.current(call.Namespace, call.Name)
 		if !exists {
 			if !fresh {
@@ -129,7 +131,7 @@ func (c *Chain) update(ctx context.Context, call *Call, k *kind, r rules, wish c
 		if err != nil {
 			return nil, false, err
 		}
-		r.fresh = fresh
+		r.fresh, r.last = fresh, attempt >= maxAllocAttempts
 		out, retry, err := c.updateOnce(ctx, call, k, r, wish, entry, old)
 		if !retry {
 			return out, false, err
@@ -221,7 +223,7 @@ func (c *Chain) updateOnce(
 		obj.SetResourceVersion(formatRevision(rev))
 		return obj, false, nil
 	}
-	if _, _, lostRace := failedStep(err); lostRace {
+	if i, _, lostRace := failedStep(err); lostRace && (i == 0 || !r.last) {
 		return nil, true, nil
 	}
 	return nil, false, storeError(err, call.groupResource(), call.Name)

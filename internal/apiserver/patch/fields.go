@@ -99,7 +99,7 @@ func (f *Fields) Apply(t Target, live api.Object, config map[string]any, manager
 func ParseConfig(data []byte) (map[string]any, []error, error) {
 	config := map[string]any{}
 	if err := yaml.Unmarshal(data, &config); err != nil {
-		return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding YAML: %v", err))
+		return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))
 	}
 	var strict []error
 	if err := yaml.UnmarshalStrict(data, &map[string]any{}); err != nil {

@@ -58,12 +58,18 @@ func (Authenticator) Authenticate(r *http.Request) (request.User, bool, error) {
 // Config returns a configuration over an empty store; the caller may change it before Start.
 func Config(tb testing.TB) apiserver.Config {
 	tb.Helper()
+	return ConfigWith(tb, storetest.Open(tb))
+}
+
+// ConfigWith is Config over a given store.
+func ConfigWith(tb testing.TB, s store.Store) apiserver.Config {
+	tb.Helper()
 	catalogue, err := builtin.New()
 	if err != nil {
 		tb.Fatalf("building the catalogue: %v", err)
 	}
 	return apiserver.Config{
-		Store: storetest.Open(tb), Catalogue: catalogue, Authenticator: Authenticator{},
+		Store: s, Catalogue: catalogue, Authenticator: Authenticator{},
 		Codec: func(r *api.Resource) store.Codec { return codec.StorageCodec(r) },
 	}
 }

@@ -9,9 +9,6 @@ import (
 	"coracle.dev/coracle/internal/api"
 )
 
-// Include says what a row carries of its object.
-type Include = metav1.IncludeObjectPolicy
-
 // Columns returns the columns of a kind; Name and Created At when the catalogue says nothing.
 func Columns(res *api.Resource) []metav1.TableColumnDefinition {
 	if len(res.Table.Columns) > 0 {

@@ -53,20 +53,19 @@ func (w *warnings) write(h http.Header) {
 	}
 }
 
-// StatusOf makes the Status of an error, an internal error when it is none of the API's own.
+// StatusOf makes the Status of an error. One that is none of the API's own is a 500 without a reason, as in upstream.
 func StatusOf(err error) *metav1.Status {
 	var status apierrors.APIStatus
-	if !errors.As(err, &status) {
-		if errors.Is(err, chain.ErrNoRoute) {
-			status = &apierrors.StatusError{ErrStatus: metav1.Status{
-				Status: metav1.StatusFailure, Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound,
-				Message: err.Error(), Details: &metav1.StatusDetails{},
-			}}
-		} else {
-			status = apierrors.NewInternalError(err)
-		}
+	var out metav1.Status
+	switch {
+	case errors.As(err, &status):
+		out = status.Status()
+	case errors.Is(err, chain.ErrNoRoute):
+		out.Code, out.Reason, out.Message = http.StatusNotFound, metav1.StatusReasonNotFound, err.Error()
+		out.Details = &metav1.StatusDetails{}
+	default:
+		out.Message = err.Error()
 	}
-	out := status.Status()
 	out.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
 	if out.Status == "" {
 		out.Status = metav1.StatusFailure

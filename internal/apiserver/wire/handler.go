@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"context"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -149,9 +148,4 @@ func (h *Handler) get(ans *answer, call *chain.Call, query url.Values) error {
 
 func evictionBeta() schema.GroupVersionKind {
 	return policyv1beta1.SchemeGroupVersion.WithKind("Eviction")
-}
-
-// clockContext is a context that ends at a time.
-func clockContext(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, d)
 }

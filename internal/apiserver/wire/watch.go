@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/gorilla/websocket"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -38,7 +39,7 @@ func (h *Handler) watch(ans *answer, call *chain.Call, query url.Values) error {
 	if opts.TimeoutSeconds != nil && *opts.TimeoutSeconds > 0 {
 		lasts = time.Duration(*opts.TimeoutSeconds) * time.Second
 	}
-	ctx, cancel := clockContext(ans.r.Context(), lasts)
+	ctx, cancel := context.WithTimeout(ans.r.Context(), lasts)
 	defer cancel()
 	if call.Name != "" && call.FieldSelector == "" {
 		call.FieldSelector = "metadata.name=" + call.Name
@@ -51,16 +52,25 @@ func (h *Handler) watch(ans *answer, call *chain.Call, query url.Values) error {
 		h: h, ans: ans, target: call.Target, include: include, form: formOf(call.Target, ans.media),
 		bookmarks: opts.AllowWatchBookmarks,
 	}
-	if err != nil {
-		if !apierrors.IsResourceExpired(err) {
-			return err
+	if err != nil && !apierrors.IsResourceExpired(err) {
+		return err
+	}
+	if err == nil {
+		defer w.Close()
+	}
+	if websocket.IsWebSocketUpgrade(ans.r) {
+		var done func()
+		var ok bool
+		if ctx, done, ok = ans.overSocket(ctx); !ok {
+			return nil
 		}
+		defer done()
+	}
+	s.open()
+	if err != nil {
 		// Upstream's cache answers this one inside the stream.
-		s.open()
 		return s.fail(err)
 	}
-	defer w.Close()
-	s.open()
 	return s.run(ctx, w, lasts)
 }
 
@@ -112,8 +122,14 @@ func (s *watchStream) run(ctx context.Context, w *chain.Watch, lasts time.Durati
 			}
 		}
 		for i := range events {
-			if err := s.event(&events[i]); err != nil {
-				return nil // the connection is gone, or the object can't be encoded: the client starts anew
+			data, err := s.object(&events[i])
+			if err != nil {
+				s.h.cfg.Logger.Error("encoding a watch event failed", "resource", s.target.Resource.GroupResource().String(),
+					"revision", events[i].Revision, "error", err)
+				return s.fail(err)
+			}
+			if err := s.write(events[i].Type, data); err != nil {
+				return nil // the connection is gone
 			}
 		}
 		if len(events) > 0 {
@@ -144,14 +160,6 @@ func (s *watchStream) fail(err error) error {
 		s.flush()
 	}
 	return nil
-}
-
-func (s *watchStream) event(ev *chain.WatchEvent) error {
-	data, err := s.object(ev)
-	if err != nil {
-		return err
-	}
-	return s.write(ev.Type, data)
 }
 
 // object encodes what an event carries.

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -32,6 +33,7 @@ type correlator struct {
 	same    *memory[*corev1.Event]
 	similar *memory[similarity]
 	buckets *memory[bucket]
+	stamp   int64 // the last Event's name ends with it
 }
 
 type similarity struct {
@@ -79,6 +81,12 @@ func (c *correlator) passes(f *fact) bool {
 	}
 	c.buckets.put(key, b)
 	return pass
+}
+
+// name returns a name for a new Event about the object. Several facts may have the same time.
+func (c *correlator) name(f *fact) string {
+	c.stamp = max(c.stamp+1, f.at.UnixNano())
+	return fmt.Sprintf("%s.%x", f.ref.Name, c.stamp)
 }
 
 // flooded counts the different messages of otherwise equal facts.

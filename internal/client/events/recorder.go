@@ -107,21 +107,21 @@ func (r *Recorder) Run(ctx context.Context) error {
 	}
 }
 
-var eventResource = schema.GroupResource{Resource: "events"}
-
 func (r *Recorder) write(ctx context.Context, c *correlator, f *fact) error {
 	o := c.judge(f)
 	if o.drop {
 		return nil
 	}
-	w := client.Write{Verb: client.Create, Resource: eventResource, Object: r.event(f, o.message)}
+	w := client.Write{Verb: client.Create, Resource: schema.GroupResource{Resource: "events"}, Object: r.event(f, c.name(f), o.message)}
 	if o.update != nil {
-		patch, err := json.Marshal(map[string]any{"count": o.update.Count + 1, "lastTimestamp": metav1.NewTime(f.at), "message": o.message})
+		patch, err := json.Marshal(map[string]any{
+			"count": o.update.Count + 1, "lastTimestamp": metav1.NewTime(f.at), "message": o.message,
+		})
 		if err != nil {
 			return fmt.Errorf("encoding the count of event %s: %w", o.update.Name, err)
 		}
 		w = client.Write{
-			Verb: client.Patch, Resource: eventResource, Namespace: o.update.Namespace, Name: o.update.Name,
+			Verb: client.Patch, Resource: schema.GroupResource{Resource: "events"}, Namespace: o.update.Namespace, Name: o.update.Name,
 			PatchType: types.MergePatchType, PatchData: patch,
 		}
 	} else {
@@ -147,7 +147,7 @@ func (r *Recorder) write(ctx context.Context, c *correlator, f *fact) error {
 	return nil
 }
 
-func (r *Recorder) event(f *fact, message string) *corev1.Event {
+func (r *Recorder) event(f *fact, name, message string) *corev1.Event {
 	namespace := f.ref.Namespace
 	if namespace == "" {
 		namespace = metav1.NamespaceDefault
@@ -155,7 +155,7 @@ func (r *Recorder) event(f *fact, message string) *corev1.Event {
 	at := metav1.NewTime(f.at)
 	return &corev1.Event{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, Name: fmt.Sprintf("%s.%x", f.ref.Name, f.at.UnixNano()),
+			Namespace: namespace, Name: name,
 		},
 		InvolvedObject: f.ref, Type: f.kind, Reason: f.reason, Message: message,
 		Source:              corev1.EventSource{Component: r.cfg.Component, Host: r.cfg.Host},

@@ -95,7 +95,10 @@ func protoFrames(r io.Reader) func() (metav1.WatchEvent, error) {
 		if _, err := io.ReadFull(buffered, buf); err != nil {
 			return frame, ended(err)
 		}
-		return frame, frame.Unmarshal(buf)
+		if err := frame.Unmarshal(buf); err != nil {
+			return frame, fmt.Errorf("decoding a watch event: %w", err)
+		}
+		return frame, nil
 	}
 }
 

@@ -53,7 +53,7 @@ type Client struct {
 
 	mu     sync.Mutex
 	caches map[client.Selection]*cache
-	// started receives caches that Run has to fill; queued holds those that nobody has taken yet.
+	// queued are the caches that Run has not taken yet; wake tells it that there are any.
 	queued []*cache
 	wake   chan struct{}
 }

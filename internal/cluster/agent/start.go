@@ -106,6 +106,7 @@ func (n *Node) newAgent(id Identity) (*node.Agent, error) {
 		RootDir: filepath.Join(a.AgentDir(), "kubelet"), PodLogsDir: "/var/log/pods",
 		NodeIPs: []string{a.NodeIP.String()}, ClusterDNS: []string{a.ClusterDNS.String()}, ClusterDomain: a.ClusterDomain,
 		ResolvConf: a.ResolvConf, Version: version.Release, Capacity: a.Capacity, MaxPods: a.MaxPods, Labels: a.Labels, Taints: a.Taints,
+		LeaseDuration: a.LeaseDuration, LeaseRenew: a.LeaseDuration / 4,
 		Listen:      net.JoinHostPort("", strconv.Itoa(a.KubeletPort)),
 		ServingCert: id.ServingCert, ClientCA: id.ClientCA,
 		Logger: n.opts.Log.With("part", "node"), Rand: rand.Float64,

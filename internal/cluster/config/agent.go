@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
@@ -55,8 +56,10 @@ type Agent struct {
 	NodeIP      netip.Addr
 	KubeletPort int
 	MaxPods     int
-	Labels      map[string]string
-	Taints      []corev1.Taint
+	// LeaseDuration is how long a heartbeat of the node holds; it is renewed four times as often.
+	LeaseDuration time.Duration
+	Labels        map[string]string
+	Taints        []corev1.Taint
 	// Capacity overrides what the machine shows, by resource name. A local node shares its machine with others.
 	Capacity corev1.ResourceList
 
@@ -84,7 +87,7 @@ func DefaultCommon() Common {
 func DefaultAgent(hostname string) Agent {
 	return Agent{
 		Common: DefaultCommon(), NodeName: strings.ToLower(hostname),
-		KubeletPort: DefaultKubeletPort, MaxPods: DefaultMaxPods,
+		KubeletPort: DefaultKubeletPort, MaxPods: DefaultMaxPods, LeaseDuration: 40 * time.Second,
 		Labels: map[string]string{}, Capacity: corev1.ResourceList{}, Snapshotter: "auto",
 		ClusterDNS: netip.MustParseAddr("10.43.0.10"), ClusterDomain: "cluster.local",
 		ClusterCIDR: netip.MustParsePrefix("10.42.0.0/16"), ServiceCIDR: netip.MustParsePrefix("10.43.0.0/16"),
@@ -121,6 +124,9 @@ func (a *Agent) AddNodeFlags(flags *pflag.FlagSet) {
 	flags.Var(addrValue{&a.NodeIP}, "node-ip", "address of the node (default: that of the default route)")
 	flags.IntVar(&a.KubeletPort, "kubelet-port", a.KubeletPort, "port of the node's kubelet API")
 	flags.IntVar(&a.MaxPods, "max-pods", a.MaxPods, "how many pods the node takes")
+	flags.DurationVar(&a.LeaseDuration, "node-lease-duration", a.LeaseDuration,
+		"how long a heartbeat of the node holds; a quarter of it is the time between two; keep it below the server's "+
+			"--node-monitor-grace-period")
 	flags.StringToStringVar(&a.Labels, "node-label", a.Labels, "labels the node registers with: NAME=VALUE,...")
 	flags.Var(taintsValue{&a.Taints}, "node-taint", "taints the node registers with: KEY[=VALUE]:EFFECT,...")
 	flags.Var(capacityValue{a.Capacity}, "capacity", "resources to announce instead of the machine's: cpu=2,memory=4Gi,...")
@@ -163,6 +169,9 @@ func (a *Agent) ValidateNode() error {
 	}
 	if err := port("--kubelet-port", a.KubeletPort); err != nil {
 		errs = append(errs, err)
+	}
+	if a.LeaseDuration < time.Second {
+		errs = append(errs, fmt.Errorf("--node-lease-duration: %s is less than a second", a.LeaseDuration))
 	}
 	if a.MaxPods < 1 {
 		errs = append(errs, fmt.Errorf("--max-pods: %d is not positive", a.MaxPods))

@@ -84,7 +84,7 @@ func TestServerFlags(t *testing.T) {
 
 func TestServerValues(t *testing.T) {
 	s, err := parseServer(strings.Fields(
-		"--capacity=cpu=2 --node-taint=a=b:NoSchedule --node-taint=c:NoExecute --node-ip=10.0.0.1 "+
+		"--capacity=cpu=2 --node-taint=a=b:NoSchedule --node-taint=c:NoExecute --node-ip=10.0.0.1 " +
 			"--service-node-port-range=31000-31999")...)
 	if err != nil {
 		t.Fatal(err)

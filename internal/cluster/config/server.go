@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -67,13 +68,18 @@ type Server struct {
 	// SANs are further names and addresses for the API server's certificate.
 	SANs    []string
 	Disable []string
+	// NodeGrace is how long a node may be silent before it counts as lost.
+	NodeGrace time.Duration
 }
+
+// minNodeGrace leaves room for a heartbeat to be late.
+const minNodeGrace = 4 * time.Second
 
 // DefaultServer returns the defaults for a machine of this name.
 func DefaultServer(hostname string) Server {
 	return Server{
 		Agent: DefaultAgent(hostname), BindAddress: netip.IPv4Unspecified(), SecurePort: DefaultSecurePort,
-		NodePorts: PortRange{First: 30000, Last: 32767},
+		NodePorts: PortRange{First: 30000, Last: 32767}, NodeGrace: 40 * time.Second,
 	}
 }
 
@@ -94,6 +100,7 @@ func (s *Server) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&s.Etcd.CertFile, "etcd-certfile", s.Etcd.CertFile, "client certificate for the outside etcd")
 	flags.StringVar(&s.Etcd.KeyFile, "etcd-keyfile", s.Etcd.KeyFile, "key of the client certificate for the outside etcd")
 	flags.StringSliceVar(&s.SANs, "tls-san", s.SANs, "further names and addresses for the API server's certificate")
+	flags.DurationVar(&s.NodeGrace, "node-monitor-grace-period", s.NodeGrace, "how long a node may be silent before it is lost")
 	flags.StringSliceVar(&s.Disable, "disable", s.Disable, "parts to leave out: "+strings.Join(Parts(), ", "))
 }
 
@@ -122,6 +129,10 @@ func (s *Server) Validate() error {
 		if p >= s.NodePorts.First && p <= s.NodePorts.Last {
 			errs = append(errs, fmt.Errorf("%s: %d is in the range of node ports %s", name, p, s.NodePorts))
 		}
+	}
+	if s.NodeGrace < minNodeGrace {
+		errs = append(errs, fmt.Errorf("--node-monitor-grace-period: %s is shorter than %s, in which every node would seem lost",
+			s.NodeGrace, minNodeGrace))
 	}
 	for _, part := range s.Disable {
 		if !slices.Contains(Parts(), part) {

@@ -231,7 +231,7 @@ func (u *upRun) ensureNode(ctx context.Context, number int) error {
 func (u *upRun) nodeConfig(number int, command []string) nodeinit.Config {
 	dir := u.paths.node(number)
 	c := nodeinit.Config{
-		Hostname: NodeName(number),
+		Hostname:    NodeName(number),
 		Root:        filepath.Join(dir, "root"),
 		Upper:       filepath.Join(dir, "system", "upper"),
 		Work:        filepath.Join(dir, "system", "work"),

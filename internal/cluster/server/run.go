@@ -27,6 +27,7 @@ import (
 	"coracle.dev/coracle/internal/cluster/signer"
 	"coracle.dev/coracle/internal/controllers"
 	"coracle.dev/coracle/internal/controllers/nodeipam"
+	"coracle.dev/coracle/internal/controllers/nodelifecycle"
 	"coracle.dev/coracle/internal/reconcile"
 	"coracle.dev/coracle/internal/scheduler"
 	"coracle.dev/coracle/internal/store"
@@ -170,6 +171,7 @@ func (s *Server) startAPI(ctx context.Context) (err error) {
 	if s.api, err = apiserver.New(cfg); err != nil {
 		return err
 	}
+	s.stack.Start(ctx, "allocations", s.security.repair)
 	s.stack.Start(ctx, "node authorizer", s.security.nodes.Run)
 	s.stack.Start(ctx, "roles", s.security.rbac.Run)
 	s.stack.Start(ctx, "API server", s.api.Run)
@@ -196,6 +198,7 @@ func (s *Server) startControllers(ctx context.Context) error {
 	}
 	list, err := controllers.All(controllers.Config{
 		RootCA: s.files.CA.PEM(), PodRanges: []nodeipam.Range{{Prefix: s.cfg.ClusterCIDR, NodeBits: podRangeBits}},
+		Nodes: nodelifecycle.Config{Grace: s.cfg.NodeGrace},
 	})
 	if err != nil {
 		return err

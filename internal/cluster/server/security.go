@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"time"
@@ -25,6 +27,7 @@ import (
 	"coracle.dev/coracle/internal/apiserver/request"
 	"coracle.dev/coracle/internal/apiserver/reviews"
 	"coracle.dev/coracle/internal/apiserver/token"
+	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/cluster/agent"
 	"coracle.dev/coracle/internal/cluster/version"
 	"coracle.dev/coracle/internal/store"
@@ -39,6 +42,8 @@ type security struct {
 	tokens   authn.Tokens
 	clients  *x509.CertPool
 	services *alloc.Services
+	reader   *local.Client
+	log      *slog.Logger
 }
 
 func storageCodec(r *api.Resource) store.Codec { return codec.StorageCodec(r) }
@@ -53,7 +58,7 @@ func newSecurity(ctx context.Context, s *Server) (*security, error) {
 		return nil, err
 	}
 	reader := local.New(plain, request.User{Name: "system:apiserver", Groups: []string{request.GroupMasters}}, nil)
-	sec := &security{objects: lookup.New(reader)}
+	sec := &security{objects: lookup.New(reader), reader: reader, log: s.log}
 	rules, err := bootstrap.NodeRules()
 	if err != nil {
 		return nil, err
@@ -87,6 +92,25 @@ func newSecurity(ctx context.Context, s *Server) (*security, error) {
 		Now:       time.Now, NewUID: func() types.UID { return uuid.NewUUID() },
 	})
 	return sec, err
+}
+
+// repair makes the allocated addresses and ports what the Services say, once; a crash or an older server may have left others.
+func (sec *security) repair(ctx context.Context) error {
+	cache, err := sec.reader.Cache(client.Selection{Resource: schema.GroupResource{Resource: "services"}})
+	if err != nil {
+		return err
+	}
+	report, err := sec.services.Repair(ctx, cache)
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		sec.log.Error("service allocations were not repaired; they are at the next start", "error", err)
+	default:
+		sec.log.Debug("service allocations checked", "report", fmt.Sprintf("%+v", report))
+	}
+	<-ctx.Done()
+	return nil
 }
 
 func issuer(domain string) string { return "https://kubernetes.default.svc." + domain }

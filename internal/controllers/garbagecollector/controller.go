@@ -28,7 +28,7 @@ func (c *Controller) Ports() map[string]reconcile.Port {
 // Inputs implements reconcile.Controller. Events are left out: they are many, short-lived and never own or are owned.
 func (*Controller) Inputs() []reconcile.Input {
 	return []reconcile.Input{{
-		Every: true, Keys: keysOf, Relevant: relevant,
+		Every: true, Dependents: true, Keys: keysOf, Relevant: relevant,
 		Except: []schema.GroupResource{{Resource: "events"}, {Group: "events.k8s.io", Resource: "events"}},
 	}}
 }

@@ -112,6 +112,11 @@ func publish(dir string, p publication) error {
 	defer func() { _ = conn.Close() }()
 	t := hostPortBase()
 	p.elements(t)
+	change := nft.NewChange(t)
+	change.AddAll(t)
+	if conn.Apply(change) == nil {
+		return nil // the table was there, as always but the first time
+	}
 	if err := conn.Ensure(t); err != nil {
 		return fmt.Errorf("publishing host ports: %w", err)
 	}

@@ -265,12 +265,14 @@ func TestHostPorts(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	n := &node{conf: map[string]any{
-		"cniVersion": SpecVersion, "name": "coracle", "type": PluginName, "ranges": []string{"10.0.0.1/32"}, "stateDir": t.TempDir(),
+		"cniVersion": SpecVersion, "name": "coracle", "type": PluginName,
+		"ranges": []string{"10.0.0.1/32"}, "stateDir": t.TempDir(),
 	}}
 	if err := status(n.args(t, "", nil, nil)); err != nil {
 		t.Errorf("with a free address: %v", err)
 	}
-	pool, err := ipam.New(filepath.Join(n.conf["stateDir"].(string), "addresses"), []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")})
+	only := []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")}
+	pool, err := ipam.New(filepath.Join(n.conf["stateDir"].(string), "addresses"), only)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,21 +285,28 @@ func TestStatus(t *testing.T) {
 }
 
 func TestParseConfRejects(t *testing.T) {
+	mapping := func(m string) string {
+		return `{"name":"n","stateDir":"/x","ranges":["10.0.0.0/24"],"runtimeConfig":{"portMappings":[` + m + `]}}`
+	}
 	for name, conf := range map[string]string{
 		"not JSON":       `{`,
 		"no ranges":      `{"name":"n","stateDir":"/x"}`,
 		"bad range":      `{"name":"n","stateDir":"/x","ranges":["10.0.0.0/33"]}`,
 		"two IPv4":       `{"name":"n","stateDir":"/x","ranges":["10.0.0.0/24","10.0.1.0/24"]}`,
 		"relative state": `{"name":"n","stateDir":"x","ranges":["10.0.0.0/24"]}`,
-		"bad port":       `{"name":"n","stateDir":"/x","ranges":["10.0.0.0/24"],"runtimeConfig":{"portMappings":[{"hostPort":70000,"containerPort":1}]}}`,
-		"bad protocol":   `{"name":"n","stateDir":"/x","ranges":["10.0.0.0/24"],"runtimeConfig":{"portMappings":[{"hostPort":7,"containerPort":1,"protocol":"icmp"}]}}`,
-		"bad host":       `{"name":"n","stateDir":"/x","ranges":["10.0.0.0/24"],"runtimeConfig":{"portMappings":[{"hostPort":7,"containerPort":1,"hostIP":"h"}]}}`,
+		"bad port":       mapping(`{"hostPort":70000,"containerPort":1}`),
+		"bad protocol":   mapping(`{"hostPort":7,"containerPort":1,"protocol":"icmp"}`),
+		"bad host":       mapping(`{"hostPort":7,"containerPort":1,"hostIP":"h"}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := parseConf([]byte(conf)); err == nil {
 				t.Error("accepted")
 			}
 		})
+	}
+	good := mapping(`{"hostPort":7,"containerPort":1,"protocol":"udp","hostIP":"192.0.2.1"}`)
+	if _, err := parseConf([]byte(good)); err != nil {
+		t.Errorf("a good one is refused: %v", err)
 	}
 }
 
@@ -307,6 +316,6 @@ func FuzzParseConf(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b)
-	f.Add([]byte(`{"name":"n","stateDir":"/x","ranges":["10.0.0.0/24"],"runtimeConfig":{"portMappings":[{"hostPort":7,"containerPort":1}]}}`))
+	f.Add([]byte(`{"name":"n","runtimeConfig":{"portMappings":[{"hostPort":7,"containerPort":1}]}}`))
 	f.Fuzz(func(_ *testing.T, data []byte) { _, _ = parseConf(data) })
 }

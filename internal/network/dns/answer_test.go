@@ -83,7 +83,8 @@ func TestIndexForgets(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		x, last := NewIndex(), map[string]*Entry{}
 		for range rapid.IntRange(1, 20).Draw(rt, "steps") {
-			ns, name := rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "ns"), rapid.SampledFrom([]string{"x", "y"}).Draw(rt, "name")
+			ns := rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "ns")
+			name := rapid.SampledFrom([]string{"x", "y"}).Draw(rt, "name")
 			var e *Entry
 			if rapid.Bool().Draw(rt, "there") {
 				ip := netip.AddrFrom4([4]byte{10, 43, 0, byte(rapid.IntRange(1, 3).Draw(rt, "ip"))})
@@ -150,9 +151,11 @@ func TestHandle(t *testing.T) {
 		{"the spelling comes back", nil, "wEb.deFault.svc.cluster.LOCAL.", dns.TypeA, false, func(r *dns.Msg) bool {
 			return r.Question[0].Name == "wEb.deFault.svc.cluster.LOCAL." && r.Answer[0].Header().Name == r.Question[0].Name
 		}},
-		{"EDNS is answered with EDNS", func(m *dns.Msg) { m.SetEdns0(4096, true) }, "web.default.svc.cluster.local.", dns.TypeA, false,
+		{"EDNS is answered with EDNS", func(m *dns.Msg) { m.SetEdns0(4096, true) },
+			"web.default.svc.cluster.local.", dns.TypeA, false,
 			func(r *dns.Msg) bool { return r.IsEdns0() != nil && r.IsEdns0().Do() }},
-		{"EDNS of another version", func(m *dns.Msg) { m.SetEdns0(4096, false); m.IsEdns0().SetVersion(1) }, "web.", dns.TypeA, false,
+		{"EDNS of another version", func(m *dns.Msg) { m.SetEdns0(4096, false); m.IsEdns0().SetVersion(1) },
+			"web.", dns.TypeA, false,
 			func(r *dns.Msg) bool { return r.Rcode == dns.RcodeBadVers }},
 		{"too large for UDP", nil, "big.default.svc.cluster.local.", dns.TypeA, false,
 			func(r *dns.Msg) bool { return r.Truncated && r.Len() <= 512 }},
@@ -162,7 +165,8 @@ func TestHandle(t *testing.T) {
 			func(r *dns.Msg) bool { return !r.Truncated && len(r.Answer) == 200 }},
 		{"another class", func(m *dns.Msg) { m.Question[0].Qclass = dns.ClassCHAOS }, "web.", dns.TypeA, false,
 			func(r *dns.Msg) bool { return r.Rcode == dns.RcodeRefused }},
-		{"zone transfer", nil, "cluster.local.", dns.TypeAXFR, true, func(r *dns.Msg) bool { return r.Rcode == dns.RcodeRefused }},
+		{"zone transfer", nil, "cluster.local.", dns.TypeAXFR, true,
+			func(r *dns.Msg) bool { return r.Rcode == dns.RcodeRefused }},
 		{"any", nil, "web.default.svc.cluster.local.", dns.TypeANY, false,
 			func(r *dns.Msg) bool { return len(r.Answer) == 1 && r.Answer[0].Header().Rrtype == dns.TypeHINFO }},
 		{"update", func(m *dns.Msg) { m.Opcode = dns.OpcodeUpdate }, "web.", dns.TypeA, false,

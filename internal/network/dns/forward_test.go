@@ -89,8 +89,9 @@ func TestForwardOrder(t *testing.T) {
 			}
 			return a(m, 60), nil
 		}, []string{"udp 192.0.2.1", "udp 192.0.2.2"}, dns.RcodeSuccess, false},
-		{"no such name is an answer", func(_ string, _ netip.AddrPort, m *dns.Msg) (*dns.Msg, error) { return negative(m, 60, 60), nil },
-			[]string{"udp 192.0.2.1"}, dns.RcodeNameError, false},
+		{"no such name is an answer", func(_ string, _ netip.AddrPort, m *dns.Msg) (*dns.Msg, error) {
+			return negative(m, 60, 60), nil
+		}, []string{"udp 192.0.2.1"}, dns.RcodeNameError, false},
 		{"all are down", func(string, netip.AddrPort, *dns.Msg) (*dns.Msg, error) { return nil, errors.New("down") },
 			[]string{"udp 192.0.2.1", "udp 192.0.2.2", "udp 192.0.2.1", "udp 192.0.2.2"}, 0, true},
 		{"cut over UDP", func(network string, _ netip.AddrPort, m *dns.Msg) (*dns.Msg, error) {

@@ -103,7 +103,9 @@ func TestFailureOfOneRangeFreesTheOther(t *testing.T) {
 func TestWhatCrashesLeave(t *testing.T) {
 	dir := t.TempDir()
 	p := newPool(t, dir, "10.0.0.0/24")
-	for name, content := range map[string]string{"10.0.0.1": "", "10.0.0.2": "half", ".new-123": "c9\neth0\n", "last-10.0.0.0_24": "?"} {
+	for name, content := range map[string]string{
+		"10.0.0.1": "", "10.0.0.2": "half", ".new-123": "c9\neth0\n", "last-10.0.0.0_24": "?",
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -79,12 +79,15 @@ func (n *NS) Run(f func() error) error {
 
 // onLockedThread runs f on a thread that dies afterwards: its namespace was changed.
 func onLockedThread(f func() error) error {
-	done := make(chan error, 1)
+	var err error
+	done := make(chan struct{})
 	go func() {
+		defer close(done)      // also when f ends the goroutine, as t.FailNow does
 		runtime.LockOSThread() // never unlocked, so the thread ends with the goroutine
-		done <- f()
+		err = f()
 	}()
-	return <-done
+	<-done
+	return err
 }
 
 // Join connects two namespaces by a veth pair and gives each side its address (in CIDR notation).

@@ -108,6 +108,19 @@ func (c *Change) sort() {
 // NewChange returns a change without edits of a table, to be filled by hand.
 func NewChange(t *Table) *Change { return &Change{Table: t.Name, decl: t.Sets} }
 
+// AddAll adds all elements of a table.
+func (c *Change) AddAll(t *Table) {
+	if c.Added == nil {
+		c.Added = map[string][]Element{}
+	}
+	for set, m := range t.Elements {
+		for _, e := range m {
+			c.Added[set] = append(c.Added[set], e)
+		}
+	}
+	c.sort()
+}
+
 // Delete removes elements of a set.
 func (c *Change) Delete(set string, es ...Element) {
 	if c.Removed == nil {

@@ -30,7 +30,8 @@ func drawTable(rt *rapid.T) *Table {
 		if rapid.Bool().Draw(rt, "chain") {
 			t.AddChain(name, nil, NewRule(SetMark(uint32(rapid.IntRange(1, 2).Draw(rt, "mark")))))
 			for range rapid.IntRange(0, 2).Draw(rt, "elements") {
-				key := Tuple("").Addr(netip.AddrFrom4([4]byte{10, 0, 0, byte(rapid.IntRange(1, 3).Draw(rt, "ip"))})).Proto(6).Port(80)
+				ip := netip.AddrFrom4([4]byte{10, 0, 0, byte(rapid.IntRange(1, 3).Draw(rt, "ip"))})
+				key := Tuple("").Addr(ip).Proto(6).Port(80)
 				t.Put("m", Element{Key: key, Goto: name})
 			}
 		}
@@ -168,7 +169,8 @@ func TestSharedClaims(t *testing.T) {
 }
 
 func TestTupleFormat(t *testing.T) {
-	tuple := Tuple("").Addr(netip.MustParseAddr("10.0.0.1")).Proto(17).Port(53).Word(7).Addr(netip.MustParseAddr("fd00::1")).Proto(99)
+	tuple := Tuple("").Addr(netip.MustParseAddr("10.0.0.1")).Proto(17).Port(53).Word(7)
+	tuple = tuple.Addr(netip.MustParseAddr("fd00::1")).Proto(99)
 	want := "10.0.0.1 . udp . 53 . 0x00000007 . fd00::1 . 99"
 	if got := tuple.Format([]Type{IPv4, Proto, Port, Word, IPv6, Proto}); got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -185,8 +187,8 @@ func FuzzConcerns(f *testing.F) {
 	f.Add(uint16(unix.NFT_MSG_DELTABLE), append(make([]byte, 4), attr(1, "t\x00\x00\x00")...))
 	f.Add(uint16(unix.NFT_MSG_NEWRULE), append(append(make([]byte, 4), attr(2, "abcd")...), attr(1, "t\x00")...))
 	f.Fuzz(func(_ *testing.T, typ uint16, data []byte) {
-		m := netlink.Message{Header: netlink.Header{Type: netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | typ&0xff)}, Data: data}
-		concerns(m, "t")
+		header := netlink.Header{Type: netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | typ&0xff)}
+		concerns(netlink.Message{Header: header, Data: data}, "t")
 	})
 }
 

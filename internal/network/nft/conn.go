@@ -163,7 +163,8 @@ func (c *Conn) queue(ch *Change) error {
 	table := kernelTable(ch.Table)
 	for i, s := range ch.Sets {
 		set := kernelSet(table, s)
-		set.ID = uint32(i + 1) // of meaning within the transaction only; the library's own counter is not safe between connections
+		// Of meaning within the transaction only. The library's own counter is not safe between connections.
+		set.ID = uint32(i + 1)
 		if err := c.conn.AddSet(set, nil); err != nil {
 			return fmt.Errorf("encoding set %s: %w", s.Name, err)
 		}

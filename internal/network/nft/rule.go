@@ -353,9 +353,6 @@ func Jump(chain string) Part {
 // Drop drops the packet silently.
 func Drop() Part { return Part{"drop", []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}}} }
 
-// Accept lets the packet pass this hook.
-func Accept() Part { return Part{"accept", []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}}} }
-
 // Return goes back to the calling chain.
 func Return() Part { return Part{"return", []expr.Any{&expr.Verdict{Kind: expr.VerdictReturn}}} }
 

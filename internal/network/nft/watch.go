@@ -88,7 +88,8 @@ func concerns(m netlink.Message, table string) bool {
 		return false
 	}
 	for b := m.Data[header:]; len(b) >= 4; {
-		size, typ := int(binary.NativeEndian.Uint16(b)), binary.NativeEndian.Uint16(b[2:])&^(unix.NLA_F_NESTED|unix.NLA_F_NET_BYTEORDER)
+		size := int(binary.NativeEndian.Uint16(b))
+		typ := binary.NativeEndian.Uint16(b[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
 		if size < 4 || size > len(b) {
 			return false
 		}

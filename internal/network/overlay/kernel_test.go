@@ -112,7 +112,8 @@ func TestNothingLeaks(t *testing.T) {
 		return netlink.RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Gw: net.IPv4(192, 168, 9, 2), Dst: ipNet(
 			netip.MustParsePrefix("0.0.0.0/0"))})
 	})
-	if _, err := nettest.Fetch(pods[0], "10.42.200.1:80"); !errors.Is(err, unix.EHOSTUNREACH) && !errors.Is(err, unix.ENETUNREACH) {
+	_, err := nettest.Fetch(pods[0], "10.42.200.1:80")
+	if !errors.Is(err, unix.EHOSTUNREACH) && !errors.Is(err, unix.ENETUNREACH) {
 		t.Errorf("a pod address that no node has: got %v, want unreachable", err)
 	}
 	nodes[0].Do(t, func() error {

@@ -44,6 +44,27 @@ func (o *Overlay) Ready() <-chan struct{} { return o.ready }
 // retryAfter is how long a failed pass waits for the next one. Passes also follow every change.
 const retryAfter = 5 * time.Second
 
+// Remove takes away what an overlay with these settings made in the calling thread's network namespace, except for sysctls.
+func Remove(s Settings) error {
+	s = s.WithDefaults()
+	k, err := openKernel()
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	actual, err := k.read(s, State{})
+	if err != nil {
+		return err
+	}
+	err = k.apply(Plan(State{}, actual), s.Device)
+	rules, err2 := nft.Open()
+	if err2 != nil {
+		return errors.Join(err, err2)
+	}
+	defer func() { _ = rules.Close() }()
+	return errors.Join(err, rules.Delete(Table))
+}
+
 // PodMTU returns the MTU for pods in the calling thread's network namespace.
 func PodMTU(mode Mode, nodeIPs []netip.Addr) (int, error) {
 	k, err := openKernel()
@@ -106,7 +127,9 @@ func trySend[T any](ch chan T, v T) {
 }
 
 // loop makes a pass after each kick. The table is replaced as a whole when someone else touched it.
-func (o *Overlay) loop(ctx context.Context, k *kernel, rules *nft.Conn, kick, replace <-chan struct{}, failed <-chan error) error {
+func (o *Overlay) loop(
+	ctx context.Context, k *kernel, rules *nft.Conn, kick, replace <-chan struct{}, failed <-chan error,
+) error {
 	if err := o.nodes.Sync(ctx); err != nil {
 		return fmt.Errorf("reading nodes: %w", err)
 	}
@@ -272,19 +295,23 @@ func (o *Overlay) subscribe(ctx context.Context, poke func(), failed func(error)
 		}
 	}
 	routes := make(chan netlink.RouteUpdate, 64)
-	if err := netlink.RouteSubscribeWithOptions(routes, ctx.Done(), netlink.RouteSubscribeOptions{ErrorCallback: lost}); err != nil {
+	err := netlink.RouteSubscribeWithOptions(routes, ctx.Done(), netlink.RouteSubscribeOptions{ErrorCallback: lost})
+	if err != nil {
 		return fmt.Errorf("subscribing to routes: %w", err)
 	}
 	links := make(chan netlink.LinkUpdate, 64)
-	if err := netlink.LinkSubscribeWithOptions(links, ctx.Done(), netlink.LinkSubscribeOptions{ErrorCallback: lost}); err != nil {
+	err = netlink.LinkSubscribeWithOptions(links, ctx.Done(), netlink.LinkSubscribeOptions{ErrorCallback: lost})
+	if err != nil {
 		return fmt.Errorf("subscribing to interfaces: %w", err)
 	}
 	addrs := make(chan netlink.AddrUpdate, 64)
-	if err := netlink.AddrSubscribeWithOptions(addrs, ctx.Done(), netlink.AddrSubscribeOptions{ErrorCallback: lost}); err != nil {
+	err = netlink.AddrSubscribeWithOptions(addrs, ctx.Done(), netlink.AddrSubscribeOptions{ErrorCallback: lost})
+	if err != nil {
 		return fmt.Errorf("subscribing to addresses: %w", err)
 	}
 	neighbours := make(chan netlink.NeighUpdate, 64)
-	if err := netlink.NeighSubscribeWithOptions(neighbours, ctx.Done(), netlink.NeighSubscribeOptions{ErrorCallback: lost}); err != nil {
+	err = netlink.NeighSubscribeWithOptions(neighbours, ctx.Done(), netlink.NeighSubscribeOptions{ErrorCallback: lost})
+	if err != nil {
 		return fmt.Errorf("subscribing to neighbours: %w", err)
 	}
 	go drain(routes, poke, func(u netlink.RouteUpdate) bool { return u.Protocol == Protocol })

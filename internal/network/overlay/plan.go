@@ -67,9 +67,10 @@ func Plan(want, actual State) []Op {
 		gone := func(r Route) bool { return actual.Device != nil && r.Device == actual.Device.Name }
 		actual.Routes = slices.DeleteFunc(slices.Clone(actual.Routes), gone)
 	}
-	ops = append(ops, planSets(want.Forwards, actual.Forwards, func(v *Forward, rm bool) Op { return Op{Remove: rm, Forward: v} })...)
-	ops = append(ops, planSets(want.Neighbours, actual.Neighbours,
-		func(v *Neighbour, rm bool) Op { return Op{Remove: rm, Neighbour: v} })...)
+	forward := func(v *Forward, remove bool) Op { return Op{Remove: remove, Forward: v} }
+	neighbour := func(v *Neighbour, remove bool) Op { return Op{Remove: remove, Neighbour: v} }
+	ops = append(ops, planSets(want.Forwards, actual.Forwards, forward)...)
+	ops = append(ops, planSets(want.Neighbours, actual.Neighbours, neighbour)...)
 	return append(ops, planRoutes(want.Routes, actual.Routes)...)
 }
 

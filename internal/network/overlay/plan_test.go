@@ -46,7 +46,8 @@ func pretend(s State, ops []Op) State {
 				s.Routes = append(s.Routes, *op.Route)
 			}
 		case op.Neighbour != nil:
-			s.Neighbours = slices.DeleteFunc(slices.Clone(s.Neighbours), func(n Neighbour) bool { return n.IP == op.Neighbour.IP })
+			same := func(n Neighbour) bool { return n.IP == op.Neighbour.IP }
+			s.Neighbours = slices.DeleteFunc(slices.Clone(s.Neighbours), same)
 			if !op.Remove {
 				s.Neighbours = append(s.Neighbours, *op.Neighbour)
 			}

@@ -149,7 +149,8 @@ func inbound(s Settings) []nft.Rule {
 	loopback := netip.MustParsePrefix("127.0.0.0/8")
 	rules := []nft.Rule{
 		// route_localnet lets the node's loopback be reached through node ports; nobody outside may use it.
-		nft.NewRule(nft.IsFamily(nft.IP), nft.Within(nft.IP.Daddr(), loopback), nft.InterfaceIsNot(true, "lo"), nft.IsNew(), nft.Drop()),
+		nft.NewRule(nft.IsFamily(nft.IP), nft.Within(nft.IP.Daddr(), loopback), nft.InterfaceIsNot(true, "lo"),
+			nft.IsNew(), nft.Drop()),
 	}
 	for _, f := range []nft.Family{nft.IP, nft.IP6} {
 		key := []nft.Field{nft.L4Proto(), nft.Dport()}

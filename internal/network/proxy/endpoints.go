@@ -144,7 +144,10 @@ func portNumber(port *corev1.ServicePort, s *discoveryv1.EndpointSlice) (uint16,
 		if p.Protocol != nil {
 			proto = *p.Protocol
 		}
-		if name == port.Name && proto == cmp.Or(port.Protocol, corev1.ProtocolTCP) && p.Port != nil && *p.Port > 0 && *p.Port < 65536 {
+		if name != port.Name || proto != cmp.Or(port.Protocol, corev1.ProtocolTCP) {
+			continue
+		}
+		if p.Port != nil && *p.Port > 0 && *p.Port < 65536 {
 			return uint16(*p.Port), true
 		}
 	}

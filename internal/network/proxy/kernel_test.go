@@ -38,7 +38,8 @@ func newWorld(t *testing.T) *world {
 	nettest.Join(t, w.node, "eth0", "192.168.9.1/24", w.stranger, "eth0", "192.168.9.9/24")
 	w.node.Do(t, func() error {
 		for key, v := range map[string]string{
-			"ipv4/ip_forward": "1", "ipv4/conf/all/route_localnet": "1", "ipv4/conf/all/rp_filter": "2", "ipv6/conf/all/forwarding": "1",
+			"ipv4/ip_forward": "1", "ipv4/conf/all/route_localnet": "1", "ipv4/conf/all/rp_filter": "2",
+			"ipv6/conf/all/forwarding": "1",
 		} {
 			if err := os.WriteFile("/proc/sys/net/"+key, []byte(v), 0); err != nil {
 				return err
@@ -55,7 +56,8 @@ func newWorld(t *testing.T) *world {
 				LinkIndex: lo.Attrs().Index, Dst: range4, Scope: netlink.SCOPE_LINK, Src: net.IPv4(192, 168, 9, 1),
 			}),
 			netlink.RouteAdd(&netlink.Route{
-				LinkIndex: lo.Attrs().Index, Dst: range6, Type: unix.RTN_LOCAL, Scope: netlink.SCOPE_HOST, Table: unix.RT_TABLE_MAIN,
+				LinkIndex: lo.Attrs().Index, Dst: range6, Type: unix.RTN_LOCAL, Scope: netlink.SCOPE_HOST,
+				Table: unix.RT_TABLE_MAIN,
 			}))
 	})
 	w.a = nettest.Pod(t, w.node, "a", "10.42.0.5")
@@ -65,7 +67,8 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) start() *world {
 	w.t.Helper()
-	p, err := New(settings(), "n1", []netip.Addr{netip.MustParseAddr("192.168.9.1")}, w.c, slog.New(slog.DiscardHandler), clock.RealClock{})
+	log := slog.New(slog.DiscardHandler)
+	p, err := New(settings(), "n1", thisNode().IPs, w.c, log, clock.RealClock{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -225,7 +228,8 @@ func TestTheLoopbackIsNotOpenToTheNetwork(t *testing.T) {
 			return err
 		}
 		return netlink.RouteAdd(&netlink.Route{
-			LinkIndex: l.Attrs().Index, Gw: net.IPv4(192, 168, 9, 1), Dst: &net.IPNet{IP: net.IPv4(127, 0, 0, 1), Mask: net.CIDRMask(32, 32)},
+			LinkIndex: l.Attrs().Index, Gw: net.IPv4(192, 168, 9, 1),
+			Dst: &net.IPNet{IP: net.IPv4(127, 0, 0, 1), Mask: net.CIDRMask(32, 32)},
 		})
 	})
 	err := w.stranger.Run(func() error {
@@ -435,6 +439,18 @@ func TestManyServicesInOneTransaction(t *testing.T) {
 
 func TestIPv6Service(t *testing.T) {
 	w := newWorld(t)
+	w.node.Do(t, func() error {
+		l, err := netlink.LinkByName("eth0")
+		if err != nil {
+			return err
+		}
+		addr, err := netlink.ParseAddr("fd09::1/64")
+		if err != nil {
+			return err
+		}
+		addr.Flags = unix.IFA_F_NODAD
+		return netlink.AddrAdd(l, addr)
+	})
 	a, b := nettest.Pod(t, w.node, "a6", "fd42::5"), nettest.Pod(t, w.node, "b6", "fd42::6")
 	nettest.Serve(t, b, "[::]:8080", "b")
 	w.service("web", "fd43::20")
@@ -442,6 +458,8 @@ func TestIPv6Service(t *testing.T) {
 	w.service("empty", "fd43::21", func(s *corev1.Service) { s.Spec.Ports[0].NodePort = 30081 })
 	w.start()
 	w.want(a, "[fd43::20]:80", "b from fd42::5")
+	w.want(w.node, "[fd43::20]:80", "b from fd09::1")
+	w.want(b, "[fd43::20]:80", "b from fd09::1") // hairpin
 	for _, from := range []*nettest.NS{a, w.node} {
 		for _, addr := range []string{"[fd43::21]:80", "[fd43::22]:80"} {
 			if _, err := nettest.Fetch(from, addr); !errors.Is(err, unix.ECONNREFUSED) {

@@ -118,7 +118,9 @@ func (p *Proxy) zone() string {
 	return ""
 }
 
-func (p *Proxy) loop(ctx context.Context, conn *nft.Conn, tracked *conntrack, failed <-chan error, foreign, zones <-chan struct{}) error {
+func (p *Proxy) loop(
+	ctx context.Context, conn *nft.Conn, tracked *conntrack, failed <-chan error, foreign, zones <-chan struct{},
+) error {
 	t := NewTracker(p.settings, p.node)
 	t.node.Zone = p.zone()
 	// whole: the kernel's table is not what the tracker thinks, and effects of earlier changes may be missing.

@@ -25,7 +25,8 @@ type Tracker struct {
 // NewTracker starts without services.
 func NewTracker(s Settings, node Node) *Tracker {
 	return &Tracker{
-		settings: s, node: node, fragments: nft.NewFragments(base(s, node)), programs: map[string]Program{}, udp: map[Frontend]bool{},
+		settings: s, node: node, fragments: nft.NewFragments(base(s, node)),
+		programs: map[string]Program{}, udp: map[Frontend]bool{},
 	}
 }
 

@@ -68,7 +68,7 @@ func TestFeed(t *testing.T) {
 		}
 		eps.Put(slice("a-2", "a"), slice("a-3", "a"))
 		synctest.Wait()
-		if _, own = f.Read("default/a"); fmt.Sprint(len(own), own[0].Name) != "2 a-2" {
+		if _, own = f.Read("default/a"); fmt.Sprintf("%d %s", len(own), own[0].Name) != "2 a-2" {
 			t.Errorf("got %v", own)
 		}
 	})

@@ -23,15 +23,17 @@ spec: {taints: [{key: gone, effect: NoExecute}, {key: soft, effect: NoSchedule}]
 status: {allocatable: {cpu: "2", memory: 1Gi, pods: "3"}}
 `)
 	tolerant := `tolerations: [{key: gone, operator: Exists}]`
-	running := read[v1.Pod](t, `{spec: {containers: [{name: a, resources: {requests: {cpu: 1500m}}, ports: [{containerPort: 1, hostPort: 80}]}]}}`)
+	running := read[v1.Pod](t, `
+spec: {containers: [{name: a, resources: {requests: {cpu: 1500m}}, ports: [{containerPort: 1, hostPort: 80}]}]}
+`)
 	for _, c := range []struct{ name, spec, reason string }{
 		{"fits", `{containers: [{name: a, resources: {requests: {cpu: 500m}}}], ` + tolerant + `}`, ""},
 		{"too much CPU", `{containers: [{name: a, resources: {requests: {cpu: 501m}}}], ` + tolerant + `}`, "OutOfcpu"},
 		{"too much memory", `{containers: [{name: a, resources: {requests: {memory: 2Gi}}}], ` + tolerant + `}`, "OutOfmemory"},
 		{"wrong labels", `{nodeSelector: {disk: hdd}, containers: [{name: a}], ` + tolerant + `}`, "NodeAffinity"},
 		{"right labels", `{nodeSelector: {disk: ssd}, containers: [{name: a}], ` + tolerant + `}`, ""},
-		{"port taken", `{containers: [{name: a, ports: [{containerPort: 9, hostPort: 80, hostIP: 127.0.0.1}]}], ` + tolerant + `}`, "NodePorts"},
-		{"port free", `{containers: [{name: a, ports: [{containerPort: 9, hostPort: 80, protocol: UDP}]}], ` + tolerant + `}`, ""},
+		{"port taken", `{containers: [{name: a, ports: [{hostPort: 80, hostIP: 127.0.0.1}]}], ` + tolerant + `}`, "NodePorts"},
+		{"port free", `{containers: [{name: a, ports: [{hostPort: 80, protocol: UDP}]}], ` + tolerant + `}`, ""},
 		{"taint", `{containers: [{name: a}]}`, "TaintToleration"},
 		{"other system", `{os: {name: windows}, containers: [{name: a}], ` + tolerant + `}`, "PodOSNotSupported"},
 	} {

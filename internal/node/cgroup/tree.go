@@ -143,7 +143,8 @@ func (t *Tree) delegate(controller, parent, dir string) {
 			return
 		}
 		for _, c := range strings.Fields(string(have)) {
-			if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0o644); err != nil { //nolint:gosec // as above
+			control := filepath.Join(dir, "cgroup.subtree_control")
+			if err := os.WriteFile(control, []byte("+"+c), 0o644); err != nil { //nolint:gosec // as above
 				t.complain(fmt.Sprintf("controller %s can't be passed on in %s: %v", c, dir, err))
 			}
 		}

@@ -42,13 +42,16 @@ func New(conn grpc.ClientConnInterface) *Client {
 	}
 }
 
-// Dial prepares a connection to a unix socket, given as a path or as unix://PATH. It succeeds even when nothing listens there yet: calls then wait or fail.
+// Dial prepares a connection to a unix socket, given as a path or as unix://PATH. It succeeds even when nothing listens there
+// yet: calls then wait or fail.
 func Dial(socket string) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient("unix://"+strings.TrimPrefix(socket, "unix://"),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second},
+			Backoff: backoff.Config{
+				BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second,
+			},
 			MinConnectTimeout: 3 * time.Second,
 		}))
 	if err != nil {

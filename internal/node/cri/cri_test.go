@@ -53,7 +53,8 @@ containers:
 		t.Error("the pod's own labels were changed")
 	}
 	s := c.Linux.SecurityContext
-	if !s.Privileged || s.NamespaceOptions.Pid != runtimeapi.NamespaceMode_POD || len(s.SupplementalGroups) != 2 || s.RunAsUser.Value != 7 {
+	if !s.Privileged || s.NamespaceOptions.Pid != runtimeapi.NamespaceMode_POD || len(s.SupplementalGroups) != 2 ||
+		s.RunAsUser.Value != 7 {
 		t.Errorf("security %v", s)
 	}
 	if m := c.PortMappings[0]; m.HostPort != 8080 || m.Protocol != runtimeapi.Protocol_UDP {
@@ -62,9 +63,10 @@ containers:
 	if c.Linux.Sysctls["net.a"] != "1" {
 		t.Errorf("sysctls %v", c.Linux.Sysctls)
 	}
-	host := SandboxConfig(podOf(t, `{hostNetwork: true, hostPID: true, hostIPC: true, containers: [{name: main}]}`), SandboxInput{Hostname: "h"})
+	p = podOf(t, `{hostNetwork: true, hostPID: true, hostIPC: true, containers: [{name: main}]}`)
+	host := SandboxConfig(p, SandboxInput{Hostname: "h"})
 	n := host.Linux.SecurityContext.NamespaceOptions
-	if host.Hostname != "" || n.Network != runtimeapi.NamespaceMode_NODE || n.Pid != runtimeapi.NamespaceMode_NODE || n.Ipc != runtimeapi.NamespaceMode_NODE {
+	if node := runtimeapi.NamespaceMode_NODE; host.Hostname != "" || n.Network != node || n.Pid != node || n.Ipc != node {
 		t.Errorf("host namespaces: %v", host)
 	}
 }
@@ -186,7 +188,8 @@ func TestObserve(t *testing.T) {
 	if len(v.Sandboxes) != 1 || !v.Sandboxes[0].Ready || len(v.Sandboxes[0].IPs) != 1 {
 		t.Errorf("sandboxes %+v", v.Sandboxes)
 	}
-	if len(v.Containers) != 2 || v.Containers[0].State != pod.Running || v.Containers[0].Restarts != 1 || v.Containers[1].ExitCode != 4 {
+	if len(v.Containers) != 2 || v.Containers[0].State != pod.Running || v.Containers[0].Restarts != 1 ||
+		v.Containers[1].ExitCode != 4 {
 		t.Errorf("containers %+v", v.Containers)
 	}
 	e, _ := pod.Find(p, "main")
@@ -210,7 +213,8 @@ func TestExitMessage(t *testing.T) {
 	said := write("said", "bye")
 	empty := write("empty", "")
 	long := write("long", strings.Repeat("x", 5000))
-	log := write("log", "2026-01-01T00:00:00Z stderr F first\n2026-01-01T00:00:01Z stdout P sec\n2026-01-01T00:00:01Z stdout F ond\n")
+	log := write("log",
+		"2026-01-01T00:00:00Z stderr F first\n2026-01-01T00:00:01Z stdout P sec\n2026-01-01T00:00:01Z stdout F ond\n")
 	status := func(file, policy string, code int32) *runtimeapi.ContainerStatus {
 		return &runtimeapi.ContainerStatus{
 			ExitCode: code, LogPath: log, Mounts: []*runtimeapi.Mount{{ContainerPath: "/dev/log", HostPath: file}},

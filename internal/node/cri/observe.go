@@ -44,7 +44,9 @@ func (c *Client) Owners(ctx context.Context) (map[string]Owner, error) {
 func (c *Client) Observe(ctx context.Context, uid string) (View, error) {
 	var v View
 	selector := map[string]string{LabelPodUID: uid}
-	sandboxes, err := c.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{Filter: &runtimeapi.PodSandboxFilter{LabelSelector: selector}})
+	sandboxes, err := c.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{
+		Filter: &runtimeapi.PodSandboxFilter{LabelSelector: selector},
+	})
 	if err != nil {
 		return v, fmt.Errorf("listing sandboxes: %w", err)
 	}
@@ -63,7 +65,9 @@ func (c *Client) Observe(ctx context.Context, uid string) (View, error) {
 	slices.SortFunc(v.Sandboxes, func(a, b pod.Sandbox) int {
 		return cmp.Or(cmp.Compare(b.Attempt, a.Attempt), b.Created.Compare(a.Created))
 	})
-	containers, err := c.ListContainers(ctx, &runtimeapi.ListContainersRequest{Filter: &runtimeapi.ContainerFilter{LabelSelector: selector}})
+	containers, err := c.ListContainers(ctx, &runtimeapi.ListContainersRequest{
+		Filter: &runtimeapi.ContainerFilter{LabelSelector: selector},
+	})
 	if err != nil {
 		return v, fmt.Errorf("listing containers: %w", err)
 	}

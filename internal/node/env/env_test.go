@@ -75,8 +75,7 @@ func facts() downward.Facts {
 	}
 }
 
-func TestResolve(t *testing.T) {
-	const container = `
+const everySource = `
 name: main
 envFrom:
 - {prefix: P_, configMapRef: {name: cm}}
@@ -93,8 +92,10 @@ env:
 - {name: SECRET, valueFrom: {secretKeyRef: {name: s, key: pw}}}
 - {name: NONE, valueFrom: {secretKeyRef: {name: s, key: nope, optional: true}}}
 `
+
+func TestResolve(t *testing.T) {
 	var c v1.Container
-	if err := yaml.UnmarshalStrict([]byte(container), &c); err != nil {
+	if err := yaml.UnmarshalStrict([]byte(everySource), &c); err != nil {
 		t.Fatal(err)
 	}
 	in := Input{

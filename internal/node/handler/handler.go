@@ -26,7 +26,9 @@ import (
 
 // Exec runs a command in a container and returns its exit code and what it wrote. A command that outlives the timeout is an
 // error that is context.DeadlineExceeded.
-type Exec func(ctx context.Context, containerID string, command []string, timeout time.Duration) (code int32, output string, err error)
+type Exec func(
+	ctx context.Context, containerID string, command []string, timeout time.Duration,
+) (code int32, output string, err error)
 
 // Port resolves a port by number or by its name in the container.
 func Port(c *v1.Container, port intstr.IntOrString) (int, error) {

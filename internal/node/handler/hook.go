@@ -51,7 +51,7 @@ func (h Hook) Run(ctx context.Context, exec Exec) error {
 			return fmt.Errorf("Sleep lifecycle hook (%d) %s - error: %w", h.Handler.Sleep.Seconds, where, ctx.Err())
 		}
 	default:
-		return errors.New("Cannot run handler: invalid handler type")
+		return errors.New("Cannot run handler: invalid handler type") //nolint:staticcheck // upstream's words
 	}
 	return nil
 }

@@ -103,7 +103,8 @@ func (c *Collector) collect(ctx context.Context, known map[string]Known) error {
 	ids, want := ToRemove(images, c.Disk(), now)
 	freed := int64(0)
 	for _, id := range ids {
-		if _, err := c.Images.RemoveImage(ctx, &runtimeapi.RemoveImageRequest{Image: &runtimeapi.ImageSpec{Image: id}}); err != nil {
+		_, err := c.Images.RemoveImage(ctx, &runtimeapi.RemoveImageRequest{Image: &runtimeapi.ImageSpec{Image: id}})
+		if err != nil {
 			c.Logger.Warn("removing an image", "image", id, "err", err)
 			continue
 		}
@@ -112,8 +113,8 @@ func (c *Collector) collect(ctx context.Context, known map[string]Known) error {
 		delete(known, id)
 	}
 	if freed < want {
-		c.Failed(fmt.Sprintf("Failed to garbage collect required amount of images. Attempted to free %d bytes, but only found %d bytes "+
-			"eligible to free.", want, freed))
+		c.Failed(fmt.Sprintf("Failed to garbage collect required amount of images. Attempted to free %d bytes, "+
+			"but only found %d bytes eligible to free.", want, freed))
 	}
 	return nil
 }

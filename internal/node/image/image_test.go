@@ -80,7 +80,8 @@ func TestMatchesRegistry(t *testing.T) {
 func TestCredentials(t *testing.T) {
 	secret := func(key, value string) *v1.Secret { return &v1.Secret{Data: map[string][]byte{key: []byte(value)}} }
 	auths, err := credentials("r.example.com/team/app:1", []*v1.Secret{
-		secret(v1.DockerConfigJsonKey, `{"auths":{"r.example.com":{"auth":"dTpw"},"r.example.com/team":{"username":"t","password":"q"}}}`),
+		secret(v1.DockerConfigJsonKey,
+			`{"auths":{"r.example.com":{"auth":"dTpw"},"r.example.com/team":{"username":"t","password":"q"}}}`),
 		secret(v1.DockerConfigKey, `{"elsewhere.com":{"username":"x"}}`),
 	})
 	if err != nil || len(auths) != 2 {

@@ -178,7 +178,9 @@ type RuntimeCondition struct {
 
 // RuntimeNotReady words why the runtime can't run pods; empty when it can.
 func RuntimeNotReady(conditions map[string]RuntimeCondition) string {
-	for _, c := range []struct{ name, what string }{{"RuntimeReady", "container runtime"}, {"NetworkReady", "container runtime network"}} {
+	for _, c := range []struct{ name, what string }{
+		{"RuntimeReady", "container runtime"}, {"NetworkReady", "container runtime network"},
+	} {
 		if got := conditions[c.name]; !got.OK {
 			return fmt.Sprintf("%s not ready: %s=false reason:%s message:%s", c.what, c.name, got.Reason, got.Message)
 		}

@@ -23,16 +23,16 @@ func QOS(p *v1.Pod) v1.PodQOSClass {
 }
 
 func qosOf(all []v1.ResourceRequirements) v1.PodQOSClass {
-	any, guaranteed := false, true
+	asks, guaranteed := false, true
 	for _, r := range all {
 		for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory} {
 			request, limit := r.Requests[name], r.Limits[name]
-			any = any || !request.IsZero() || !limit.IsZero()
+			asks = asks || !request.IsZero() || !limit.IsZero()
 			guaranteed = guaranteed && !limit.IsZero() && (request.IsZero() || request.Cmp(limit) == 0)
 		}
 	}
 	switch {
-	case !any:
+	case !asks:
 		return v1.PodQOSBestEffort
 	case guaranteed:
 		return v1.PodQOSGuaranteed

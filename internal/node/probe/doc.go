@@ -1,4 +1,4 @@
-// Package probe watches over running containers: startup, liveness and readiness probes, each in its own small loop per container.
+// Package probe watches over running containers: startup, liveness and readiness probes, each in its own small loop.
 //
 // In flow the containers that run now (Set.Update); out flow results that changed. What follows from a result is the pod state
 // machine's to decide. Counting towards the thresholds is pure (see count.go); one try is package handler's.

@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -70,6 +71,12 @@ func newRecorder() *recorder {
 	return r
 }
 
+func (r *recorder) tries() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.log)
+}
+
 func command(name string, p v1.Probe) *v1.Probe {
 	p.Exec = &v1.ExecAction{Command: []string{name}}
 	return &p
@@ -102,7 +109,7 @@ func TestOrderOfProbes(t *testing.T) {
 		synctest.Wait()
 		want := pod.Probes{Startup: pod.Success, Liveness: pod.Success, Readiness: pod.Success}
 		if got := r.set.Results()["c1"]; got != want {
-			t.Errorf("results %+v; tries %q", got, r.log)
+			t.Errorf("results %+v; tries %q", got, r.tries())
 		}
 		r.mu.Lock()
 		r.failing["live"] = true
@@ -110,7 +117,7 @@ func TestOrderOfProbes(t *testing.T) {
 		r.mu.Unlock()
 		time.Sleep(20 * time.Second)
 		if got := r.set.Results()["c1"]; got.Liveness != pod.Failure || got.Readiness != pod.Success {
-			t.Errorf("results %+v; tries %q", got, r.log[tries:])
+			t.Errorf("results %+v; tries %q", got, r.tries()[tries:])
 		}
 		r.set.Update(t.Context(), nil, false)
 		synctest.Wait()
@@ -131,12 +138,12 @@ func TestTakenOverContainersKeepTheirResults(t *testing.T) {
 			t.Errorf("results %+v", got)
 		}
 		time.Sleep(4 * time.Second)
-		if len(r.log) > 0 {
-			t.Errorf("probed at once: %q", r.log)
+		if got := r.tries(); len(got) > 0 {
+			t.Errorf("probed at once: %q", got)
 		}
 		time.Sleep(2 * time.Second)
-		if len(r.log) != 1 {
-			t.Errorf("tries %q", r.log)
+		if got := r.tries(); len(got) != 1 {
+			t.Errorf("tries %q", got)
 		}
 		cancel()
 	})

@@ -75,7 +75,8 @@ func (s *streamer) Exec(_ context.Context, q *runtimeapi.ExecRequest, _ ...grpc.
 func newServer(t *testing.T, rt *streamer, allow func(sub string) bool) *httptest.Server {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "0.log")
-	if err := os.WriteFile(log, []byte("2026-01-01T00:00:00Z stdout F one\n2026-01-01T00:00:01Z stdout F two\n"), 0o600); err != nil {
+	lines := "2026-01-01T00:00:00Z stdout F one\n2026-01-01T00:00:01Z stdout F two\n"
+	if err := os.WriteFile(log, []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	logger := slog.New(slog.DiscardHandler)
@@ -83,9 +84,11 @@ func newServer(t *testing.T, rt *streamer, allow func(sub string) bool) *httptes
 		Authenticate: func(r *http.Request) (User, bool, error) {
 			return User{Name: "me"}, r.Header.Get("Authorization") == "Bearer good", nil
 		},
-		Authorize: func(_ context.Context, _ User, verb, sub string) (bool, error) { return allow(verb + " " + sub), nil },
-		Host:      fakeHost{log}, Runtime: rt, Logs: logs.NewFollower(logger), Stats: &stats.Provider{}, Metrics: prometheus.NewRegistry(),
-		SystemLogs: t.TempDir(), Logger: logger, Now: time.Now,
+		Authorize: func(_ context.Context, _ User, verb, sub string) (bool, error) {
+			return allow(verb + " " + sub), nil
+		},
+		Host: fakeHost{log}, Runtime: rt, Logs: logs.NewFollower(logger), Stats: &stats.Provider{},
+		Metrics: prometheus.NewRegistry(), SystemLogs: t.TempDir(), Logger: logger, Now: time.Now,
 	})
 	server := httptest.NewServer(s.Handler())
 	t.Cleanup(server.Close)

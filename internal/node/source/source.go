@@ -137,7 +137,8 @@ func (s *Source) Token(ctx context.Context, p *v1.Pod, audience string, seconds 
 		Namespace: p.Namespace, Name: p.Spec.ServiceAccountName, Object: request,
 	})
 	if err != nil {
-		return volume.Token{}, fmt.Errorf("requesting a token of service account %s/%s: %w", p.Namespace, p.Spec.ServiceAccountName, err)
+		return volume.Token{}, fmt.Errorf("requesting a token of service account %s/%s: %w",
+			p.Namespace, p.Spec.ServiceAccountName, err)
 	}
 	got, ok := answer.(*authenticationv1.TokenRequest)
 	if !ok {

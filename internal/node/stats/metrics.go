@@ -89,7 +89,7 @@ func (c *Cadvisor) Collect(ch chan<- prometheus.Metric) {
 		return prometheus.NewDesc(name, help, append(labels, more...), nil)
 	}
 	cpu := d("container_cpu_usage_seconds_total", "Cumulative cpu time consumed in seconds.", "cpu")
-	usage := d("container_memory_usage_bytes", "Current memory usage in bytes, including all memory regardless of when it was accessed")
+	usage := d("container_memory_usage_bytes", "Current memory usage in bytes, whenever it was accessed")
 	working := d("container_memory_working_set_bytes", "Current working set in bytes.")
 	rss := d("container_memory_rss", "Size of RSS in bytes.")
 	received := d("container_network_receive_bytes_total", "Cumulative count of bytes received", "interface")
@@ -119,7 +119,8 @@ func (c *Cadvisor) Collect(ch chan<- prometheus.Metric) {
 		}
 		for j := range p.Containers {
 			k := &p.Containers[j]
-			group([]string{k.Name, "/kubepods/pod" + p.PodRef.UID + "/" + k.id, k.image, k.id, p.PodRef.Namespace, p.PodRef.Name}, k.CPU, k.Memory)
+			id := "/kubepods/pod" + p.PodRef.UID + "/" + k.id
+			group([]string{k.Name, id, k.image, k.id, p.PodRef.Namespace, p.PodRef.Name}, k.CPU, k.Memory)
 		}
 	}
 }

@@ -221,7 +221,9 @@ func cpu(c *runtimeapi.CpuUsage) *CPUStats {
 	if c == nil {
 		return nil
 	}
-	return &CPUStats{Time: nano(c.Timestamp), UsageNanoCores: value(c.UsageNanoCores), UsageCoreNanoSeconds: value(c.UsageCoreNanoSeconds)}
+	return &CPUStats{
+		Time: nano(c.Timestamp), UsageNanoCores: value(c.UsageNanoCores), UsageCoreNanoSeconds: value(c.UsageCoreNanoSeconds),
+	}
 }
 
 func memory(m *runtimeapi.MemoryUsage) *MemoryStats {

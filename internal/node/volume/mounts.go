@@ -41,7 +41,9 @@ func (m *Manager) Mounts(p *v1.Pod, c *v1.Container, o MountOptions) ([]*runtime
 	return mounts, nil
 }
 
-func (m *Manager) one(p *v1.Pod, c *v1.Container, v *v1.Volume, vm *v1.VolumeMount, index int, o MountOptions) (*runtimeapi.Mount, error) {
+func (m *Manager) one(
+	p *v1.Pod, c *v1.Container, v *v1.Volume, vm *v1.VolumeMount, index int, o MountOptions,
+) (*runtimeapi.Mount, error) {
 	path := vm.MountPath
 	if !filepath.IsAbs(path) {
 		path = "/" + path

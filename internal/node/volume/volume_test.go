@@ -325,7 +325,9 @@ containers: [{name: main, volumeMounts: [{name: tmp, mountPath: /tmp}, {name: cm
 	f.mount(t, p)
 	tmp, _ := f.Path(p, "tmp")
 	cm, _ := f.Path(p, "cm")
-	for path, want := range map[string]fs.FileMode{tmp: 0o777 | fs.ModeDir | fs.ModeSetgid, filepath.Join(cm, "a"): 0o640} {
+	for path, want := range map[string]fs.FileMode{
+		tmp: 0o777 | fs.ModeDir | fs.ModeSetgid, filepath.Join(cm, "a"): 0o640,
+	} {
 		var st unix.Stat_t
 		if err := unix.Stat(path, &st); err != nil {
 			t.Fatal(err)

@@ -27,7 +27,9 @@ func (r *Runtime) Status(context.Context, *runtimeapi.StatusRequest) (*runtimeap
 }
 
 // RunPodSandbox makes a sandbox with an address of its own.
-func (r *Runtime) RunPodSandbox(_ context.Context, q *runtimeapi.RunPodSandboxRequest) (*runtimeapi.RunPodSandboxResponse, error) {
+func (r *Runtime) RunPodSandbox(
+	_ context.Context, q *runtimeapi.RunPodSandboxRequest,
+) (*runtimeapi.RunPodSandboxResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.note("RunPodSandbox %s/%d", q.Config.Metadata.Name, q.Config.Metadata.Attempt)
@@ -44,7 +46,9 @@ func (r *Runtime) RunPodSandbox(_ context.Context, q *runtimeapi.RunPodSandboxRe
 }
 
 // StopPodSandbox stops a sandbox and all in it.
-func (r *Runtime) StopPodSandbox(_ context.Context, q *runtimeapi.StopPodSandboxRequest) (*runtimeapi.StopPodSandboxResponse, error) {
+func (r *Runtime) StopPodSandbox(
+	_ context.Context, q *runtimeapi.StopPodSandboxRequest,
+) (*runtimeapi.StopPodSandboxResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s := r.sandbox(q.PodSandboxId); s != nil {
@@ -60,7 +64,9 @@ func (r *Runtime) StopPodSandbox(_ context.Context, q *runtimeapi.StopPodSandbox
 }
 
 // RemovePodSandbox removes a sandbox and all in it.
-func (r *Runtime) RemovePodSandbox(_ context.Context, q *runtimeapi.RemovePodSandboxRequest) (*runtimeapi.RemovePodSandboxResponse, error) {
+func (r *Runtime) RemovePodSandbox(
+	_ context.Context, q *runtimeapi.RemovePodSandboxRequest,
+) (*runtimeapi.RemovePodSandboxResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s := r.sandbox(q.PodSandboxId); s != nil {
@@ -72,7 +78,9 @@ func (r *Runtime) RemovePodSandbox(_ context.Context, q *runtimeapi.RemovePodSan
 }
 
 // PodSandboxStatus returns one sandbox.
-func (r *Runtime) PodSandboxStatus(_ context.Context, q *runtimeapi.PodSandboxStatusRequest) (*runtimeapi.PodSandboxStatusResponse, error) {
+func (r *Runtime) PodSandboxStatus(
+	_ context.Context, q *runtimeapi.PodSandboxStatusRequest,
+) (*runtimeapi.PodSandboxStatusResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.sandbox(q.PodSandboxId)
@@ -83,7 +91,9 @@ func (r *Runtime) PodSandboxStatus(_ context.Context, q *runtimeapi.PodSandboxSt
 }
 
 // ListPodSandbox lists sandboxes.
-func (r *Runtime) ListPodSandbox(_ context.Context, q *runtimeapi.ListPodSandboxRequest) (*runtimeapi.ListPodSandboxResponse, error) {
+func (r *Runtime) ListPodSandbox(
+	_ context.Context, q *runtimeapi.ListPodSandboxRequest,
+) (*runtimeapi.ListPodSandboxResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	answer := &runtimeapi.ListPodSandboxResponse{}
@@ -98,7 +108,9 @@ func (r *Runtime) ListPodSandbox(_ context.Context, q *runtimeapi.ListPodSandbox
 }
 
 // CreateContainer makes a container.
-func (r *Runtime) CreateContainer(_ context.Context, q *runtimeapi.CreateContainerRequest) (*runtimeapi.CreateContainerResponse, error) {
+func (r *Runtime) CreateContainer(
+	_ context.Context, q *runtimeapi.CreateContainerRequest,
+) (*runtimeapi.CreateContainerResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := q.Config.Metadata
@@ -120,7 +132,9 @@ func (r *Runtime) CreateContainer(_ context.Context, q *runtimeapi.CreateContain
 }
 
 // StartContainer starts a container; what it then does its image says.
-func (r *Runtime) StartContainer(_ context.Context, q *runtimeapi.StartContainerRequest) (*runtimeapi.StartContainerResponse, error) {
+func (r *Runtime) StartContainer(
+	_ context.Context, q *runtimeapi.StartContainerRequest,
+) (*runtimeapi.StartContainerResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c, err := r.container(q.ContainerId)
@@ -144,7 +158,9 @@ func (r *Runtime) StartContainer(_ context.Context, q *runtimeapi.StartContainer
 }
 
 // StopContainer stops a container; one that ignores the signal lives until the timeout.
-func (r *Runtime) StopContainer(ctx context.Context, q *runtimeapi.StopContainerRequest) (*runtimeapi.StopContainerResponse, error) {
+func (r *Runtime) StopContainer(
+	ctx context.Context, q *runtimeapi.StopContainerRequest,
+) (*runtimeapi.StopContainerResponse, error) {
 	r.mu.Lock()
 	c, err := r.container(q.ContainerId)
 	if err != nil {
@@ -171,7 +187,9 @@ func (r *Runtime) StopContainer(ctx context.Context, q *runtimeapi.StopContainer
 }
 
 // RemoveContainer removes a container.
-func (r *Runtime) RemoveContainer(_ context.Context, q *runtimeapi.RemoveContainerRequest) (*runtimeapi.RemoveContainerResponse, error) {
+func (r *Runtime) RemoveContainer(
+	_ context.Context, q *runtimeapi.RemoveContainerRequest,
+) (*runtimeapi.RemoveContainerResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c, err := r.container(q.ContainerId); err == nil {
@@ -182,7 +200,9 @@ func (r *Runtime) RemoveContainer(_ context.Context, q *runtimeapi.RemoveContain
 }
 
 // ListContainers lists containers.
-func (r *Runtime) ListContainers(_ context.Context, q *runtimeapi.ListContainersRequest) (*runtimeapi.ListContainersResponse, error) {
+func (r *Runtime) ListContainers(
+	_ context.Context, q *runtimeapi.ListContainersRequest,
+) (*runtimeapi.ListContainersResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	answer := &runtimeapi.ListContainersResponse{}
@@ -198,7 +218,9 @@ func (r *Runtime) ListContainers(_ context.Context, q *runtimeapi.ListContainers
 }
 
 // ContainerStatus returns one container.
-func (r *Runtime) ContainerStatus(_ context.Context, q *runtimeapi.ContainerStatusRequest) (*runtimeapi.ContainerStatusResponse, error) {
+func (r *Runtime) ContainerStatus(
+	_ context.Context, q *runtimeapi.ContainerStatusRequest,
+) (*runtimeapi.ContainerStatusResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c, err := r.container(q.ContainerId)

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -161,9 +162,13 @@ func (r *Runtime) subscribe(ctx context.Context, ch chan *runtimeapi.ContainerEv
 
 // emit tells subscribers that something of the sandbox changed. The caller holds mu.
 func (r *Runtime) emit(s *runtimeapi.PodSandboxStatus, kind runtimeapi.ContainerEventType) {
+	copied, ok := proto.Clone(s).(*runtimeapi.PodSandboxStatus)
+	if !ok {
+		return
+	}
 	for _, ch := range r.subscribers {
 		select {
-		case ch <- &runtimeapi.ContainerEventResponse{ContainerEventType: kind, PodSandboxStatus: s}:
+		case ch <- &runtimeapi.ContainerEventResponse{ContainerEventType: kind, PodSandboxStatus: copied}:
 		default:
 		}
 	}
