@@ -47,6 +47,9 @@ func horizontalPodAutoscaler() *api.Resource {
 		UnconditionalUpdate: true,
 		Columns:             autoscalerColumns(),
 		Row:                 autoscalerRow,
+		Validate:            validateAutoscaler,
+		ValidateUpdate:      validateAutoscalerUpdate,
+		ValidateStatus:      validateAutoscalerStatus,
 	}.Resource()
 	r.Versions = append(r.Versions, api.Version{
 		Name:       "v1",

@@ -27,6 +27,7 @@ func event() *api.Resource {
 		ToStored:   func(obj runtime.Object) (api.Object, error) { return toCore(obj) },
 		FromStored: func(obj api.Object) (runtime.Object, error) { return fromCore(obj) },
 	}}
+	r.Strategy.Validate, r.Strategy.ValidateUpdate = validate, validateUpdate()
 	stored := r.SelectableFields
 	r.SelectableFields = func(obj api.Object) fields.Set { return renamed(stored(obj)) }
 	return &r

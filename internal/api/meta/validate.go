@@ -12,14 +12,6 @@ import (
 // NameRule judges a name, or with prefix set the prefix of a generated one, and says what is wrong with it.
 type NameRule func(name string, prefix bool) []string
 
-// The name rules of built-in kinds.
-var (
-	_ NameRule = DNSSubdomain
-	_ NameRule = DNSLabel
-	_ NameRule = DNS1035Label
-	_ NameRule = PathSegment
-)
-
 // DNSSubdomain is the rule of most kinds: a DNS-1123 subdomain of at most 253 characters.
 func DNSSubdomain(name string, prefix bool) []string {
 	return validation.NameIsDNSSubdomain(name, prefix)

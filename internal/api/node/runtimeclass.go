@@ -23,6 +23,9 @@ func runtimeClass() *api.Resource {
 			meta.Column("Handler", nodev1.RuntimeClass{}.SwaggerDoc()["handler"]),
 			meta.AgeColumn(),
 		},
-		Row: func(c *nodev1.RuntimeClass, now time.Time) []any { return []any{c.Name, c.Handler, meta.Age(c, now)} },
+		Row:            func(c *nodev1.RuntimeClass, now time.Time) []any { return []any{c.Name, c.Handler, meta.Age(c, now)} },
+		Validate:       validateClass,
+		ValidateUpdate: validateClassUpdate,
+		Warnings:       warnClass,
 	}.Resource()
 }

@@ -25,9 +25,12 @@ func csiDriver() *api.Resource {
 				d.Generation++
 			}
 		},
-		ReturnDeleted: true,
-		Columns:       driverColumns(),
-		Row:           driverRow,
+		ReturnDeleted:  true,
+		Columns:        driverColumns(),
+		Row:            driverRow,
+		Validate:       validateCSIDriver,
+		ValidateUpdate: validateCSIDriverUpdate,
+		Warnings:       warnCSIDriver,
 	}.Resource()
 }
 

@@ -39,5 +39,8 @@ func csiNode() *api.Resource {
 		Row: func(n *storagev1.CSINode, now time.Time) []any {
 			return []any{n.Name, int64(len(n.Spec.Drivers)), meta.Age(n, now)}
 		},
+		Validate:       validateCSINode,
+		ValidateUpdate: validateCSINodeUpdate,
+		ValidateStatus: validateCSINodeStatus,
 	}.Resource()
 }

@@ -31,5 +31,8 @@ func csiStorageCapacity() *api.Resource {
 			}
 			return []any{c.Name, c.StorageClassName, capacity}
 		},
+		Validate:       validateCapacity,
+		ValidateUpdate: validateCapacityUpdate,
+		Warnings:       warnCapacity,
 	}.Resource()
 }

@@ -44,7 +44,10 @@ func storageClass() *api.Resource {
 			meta.Column("AllowVolumeExpansion", doc["allowVolumeExpansion"]),
 			meta.AgeColumn(),
 		},
-		Row: storageClassRow,
+		Row:            storageClassRow,
+		Validate:       validateStorageClass,
+		ValidateUpdate: validateStorageClassUpdate,
+		Warnings:       warnStorageClass,
 	}.Resource()
 }
 

@@ -52,5 +52,8 @@ func volumeAttachment() *api.Resource {
 		Indexes: map[string]func(*storagev1.VolumeAttachment) []string{
 			api.IndexNode: func(a *storagev1.VolumeAttachment) []string { return []string{a.Spec.NodeName} },
 		},
+		Validate:       validateAttachment,
+		ValidateUpdate: validateAttachmentUpdate,
+		ValidateStatus: validateAttachmentUpdate,
 	}.Resource()
 }

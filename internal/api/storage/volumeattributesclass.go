@@ -28,5 +28,7 @@ func volumeAttributesClass() *api.Resource {
 		Row: func(c *storagev1.VolumeAttributesClass, now time.Time) []any {
 			return []any{c.Name, c.DriverName, meta.Age(c, now)}
 		},
+		Validate:       validateAttributesClass,
+		ValidateUpdate: validateAttributesClassUpdate,
 	}.Resource()
 }

@@ -85,6 +85,10 @@ func TestSupervisor(t *testing.T) {
 		again = s.ready != ready
 		s.mu.Unlock()
 	}
+	// The end was noticed; now the new one must come up.
+	if err := s.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
 	if second := s.PID(); second == first || second == 0 {
 		t.Errorf("after %d was killed it is %d", first, second)
 	}
