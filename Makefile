@@ -37,14 +37,14 @@ check: lint unit
 
 ## test: everything that CI runs
 .PHONY: test
-test: build vet unit e2e
+test: build lint vet unit e2e
 
 .PHONY: vet
 vet: deps
 	$(GO) vet ./...
 
 ## unit: all tests but those on real clusters (PKG=./internal/store/... narrows)
-PKG ?= ./internal/... ./cmd/... ./examples/...
+PKG ?= ./internal/... ./cmd/... ./examples/... ./test/live/... ./test/sim/...
 .PHONY: unit
 unit: deps
 	$(GO) test -timeout 15m $(PKG)
@@ -55,7 +55,7 @@ RUN ?= .
 e2e: build
 	@mkdir -p $(BIN)/images/tool
 	CGO_ENABLED=0 $(GO) build -ldflags '-s -w' -o $(BIN)/images/tool/tool ./test/e2e/tool
-	CORACLE=$(abspath $(CORACLE)) IMAGES=$(abspath $(BIN)/images) $(GO) test -count=1 -timeout 30m -run '$(RUN)' -v ./test/e2e
+	CORACLE=$(abspath $(CORACLE)) IMAGES=$(abspath $(BIN)/images) $(GO) test -count=1 -timeout 30m -parallel 4 -run '$(RUN)' -v ./test/e2e
 
 ## lint: golangci-lint with the rules of STYLE.md
 .PHONY: lint

@@ -14,9 +14,9 @@ func newAgentCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "agent --server URL --token TOKEN",
 		Short: "Run this machine as a node of another machine's cluster",
-		Long: `Run this machine as a node, in the foreground. The token is in DATA-DIR/server/token on the server; it is needed once: the
-node then has certificates of its own and renews them. Containers go on running when the agent stops and are adopted
-when it starts again.`,
+		Long: `Run this machine as a node, in the foreground. The token is in DATA-DIR/server/token on the server; it is needed
+once: the node then has certificates of its own and renews them. Containers go on running when the agent stops and are
+adopted when it starts again.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := cfg.Validate(); err != nil {

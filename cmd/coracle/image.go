@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"text/tabwriter"
@@ -58,8 +59,8 @@ func newImageBuildCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "build DIRECTORY --tag NAME",
 		Short: "Build an image from a Dockerfile and give it to every node",
-		Long: `Build an image from a Dockerfile and the files of a directory, keep it on this machine, and give it to every node of
-the local cluster. Nothing is executed and nothing is fetched: the Dockerfile may hold FROM (scratch, or an image that
+		Long: `Build an image from a Dockerfile and the files of a directory, keep it on this machine, and give it to every node
+of the local cluster. Nothing is executed and nothing is fetched: the Dockerfile may hold FROM (scratch, or an image that
 was built here), COPY, ENV, ENTRYPOINT, CMD, EXPOSE, WORKDIR, USER, LABEL and STOPSIGNAL.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -116,7 +117,7 @@ func (f *clusterFlags) distribute(ctx context.Context, archive string, out io.Wr
 		fmt.Fprintln(out, "No node runs; nodes that start later get what was built here.")
 	}
 	var errs []error
-	for _, node := range sortedKeys(sockets) {
+	for _, node := range slices.Sorted(maps.Keys(sockets)) {
 		names, err := importInto(ctx, sockets[node], archive)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", node, err))
@@ -139,7 +140,7 @@ func importInto(ctx context.Context, socket, archive string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer images.Close()
+	defer func() { _ = images.Close() }() // only a connection
 	return images.Import(ctx, file)
 }
 
@@ -163,7 +164,7 @@ func newImageListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for _, node := range sortedKeys(sockets) {
+			for _, node := range slices.Sorted(maps.Keys(sockets)) {
 				if err := listInto(cmd.Context(), w, node, sockets[node]); err != nil {
 					return err
 				}
@@ -180,7 +181,7 @@ func listInto(ctx context.Context, w io.Writer, node, socket string) error {
 	if err != nil {
 		return err
 	}
-	defer images.Close()
+	defer func() { _ = images.Close() }() // only a connection
 	list, err := images.List(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: %w", node, err)
@@ -189,13 +190,4 @@ func listInto(ctx context.Context, w io.Writer, node, socket string) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\n", node, image.Name, image.Digest, image.Size)
 	}
 	return nil
-}
-
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -40,7 +41,7 @@ the local cluster, or on a machine that runs coracle server to that server. --da
 			environ := os.Environ()
 			if os.Getenv("KUBECONFIG") == "" && !namesKubeconfig(args) {
 				if file, err := flags.kubeconfig(); err == nil {
-					environ = append(environ, "KUBECONFIG="+file)
+					environ = append(withoutKubeconfig(environ), "KUBECONFIG="+file)
 				} else {
 					fmt.Fprintf(cmd.ErrOrStderr(), "coracle: %v; kubectl uses its own configuration\n", err)
 				}
@@ -49,6 +50,11 @@ the local cluster, or on a machine that runs coracle server to that server. --da
 			return fmt.Errorf("running kubectl: %w", syscall.Exec(program, append([]string{"kubectl"}, args...), environ))
 		},
 	}
+}
+
+// withoutKubeconfig drops an empty KUBECONFIG: of two values, the first would count.
+func withoutKubeconfig(environ []string) []string {
+	return slices.DeleteFunc(environ, func(entry string) bool { return strings.HasPrefix(entry, "KUBECONFIG=") })
 }
 
 // take reads the flags that come before kubectl's own arguments.

@@ -15,8 +15,8 @@ func newServerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "Run a server: the API, controllers, the scheduler and this machine's node",
-		Long: `Run a server in the foreground: the API server with its store, the controllers, the scheduler, and this machine as the
-first node. It logs to standard error and stops cleanly on SIGTERM; containers go on running and are adopted when it
+		Long: `Run a server in the foreground: the API server with its store, the controllers, the scheduler, and this machine as
+the first node. It logs to standard error and stops cleanly on SIGTERM; containers go on running and are adopted when it
 starts again. Other machines join with the token in DATA-DIR/server/token:
 
     coracle agent --server https://THIS-MACHINE:6443 --token TOKEN`,

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
 
 	"coracle.dev/coracle/internal/apiserver/servertest"
 	"coracle.dev/coracle/internal/client"
@@ -125,6 +127,7 @@ func remoteClient(t *testing.T, server *servertest.Running, change ...func(*remo
 	t.Helper()
 	cfg := remote.Config{
 		URL: server.URL, CA: server.CA, Catalogue: server.Catalogue(), UserAgent: "remote-test/1",
+		Clock: clock.RealClock{}, Jitter: rand.Float64,
 	}
 	for _, f := range change {
 		f(&cfg)

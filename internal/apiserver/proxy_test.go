@@ -137,14 +137,20 @@ func withNode(t *testing.T) *servertest.Running {
 func TestProxied(t *testing.T) {
 	const services = "/api/v1/namespaces/default/services"
 	server := withNode(t)
-	must(t, server, call{method: "POST", path: services,
+	must(t, server, call{
+		method: "POST", path: services,
 		body: `{"metadata":{"name":"s"},"spec":{"clusterIP":"None","selector":{"app":"x"},
-		"ports":[{"name":"http","port":80,"targetPort":8080}]}}`})
-	must(t, server, call{method: "POST", path: "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
+		"ports":[{"name":"http","port":80,"targetPort":8080}]}}`,
+	})
+	must(t, server, call{
+		method: "POST", path: "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
 		body: `{"metadata":{"name":"s-1","labels":{"kubernetes.io/service-name":"s"}},"addressType":"IPv4",
-		"ports":[{"name":"http","port":8080}],"endpoints":[{"addresses":["10.42.0.7"],"conditions":{"ready":true}}]}`})
-	must(t, server, call{method: "POST", path: services,
-		body: `{"metadata":{"name":"empty"},"spec":{"clusterIP":"None","ports":[{"port":80}]}}`})
+		"ports":[{"name":"http","port":8080}],"endpoints":[{"addresses":["10.42.0.7"],"conditions":{"ready":true}}]}`,
+	})
+	must(t, server, call{
+		method: "POST", path: services,
+		body: `{"metadata":{"name":"empty"},"spec":{"clusterIP":"None","ports":[{"port":80}]}}`,
+	})
 	for _, c := range []struct {
 		name, method, path string
 		code               int

@@ -56,7 +56,7 @@ func (s *Server) recovered(w *recorder, r *http.Request) {
 		return
 	}
 	if problem == http.ErrAbortHandler { //nolint:errorlint // the very value
-		panic(problem)
+		panic(problem) //nolint:forbidigo // net/http wants it passed on
 	}
 	s.log.Error("panic while serving a request", "method", r.Method, "path", r.URL.Path, "panic", fmt.Sprint(problem),
 		"stack", string(debug.Stack()))
@@ -103,6 +103,9 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, a *request.Att
 	if a.IsResource {
 		err := s.wire.Serve(w, r, *a, rest)
 		if err == chain.ErrNoRoute { //nolint:errorlint // never wrapped
+			if s.serves(a.Group, a.Version) {
+				return wire.NewNotRouted(http.StatusNotFound)
+			}
 			notFound(w)
 			return nil
 		}
@@ -110,6 +113,18 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, a *request.Att
 	}
 	s.serveNonResource(w, r)
 	return nil
+}
+
+// serves tells whether the group version has built-in resources; upstream answers for their paths with a Status.
+func (s *Server) serves(group, version string) bool {
+	for _, res := range s.cfg.Catalogue.Resources() {
+		if res.Group == group {
+			if _, ok := res.Version(version); ok {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // notFound is upstream's answer to a path that nobody serves.

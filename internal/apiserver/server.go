@@ -31,8 +31,8 @@ import (
 	"coracle.dev/coracle/internal/store"
 )
 
-// Config is what a Server is made of. Store, Catalogue and Codec are required; what else is left out is off, or has upstream's
-// value.
+// Config is what a Server is made of. Store, Catalogue, Codec, Now and Rand are required; what else is left out is off, or has
+// upstream's value.
 type Config struct {
 	Store     store.Store
 	Catalogue *api.Catalogue
@@ -66,7 +66,9 @@ type Config struct {
 	// Metrics is the registry behind /metrics; nil makes one.
 	Metrics *prometheus.Registry
 	Now     func() time.Time
-	Logger  *slog.Logger
+	// Rand returns a random number from 0 to below n; it makes names, spreads watches over time and services over pods.
+	Rand   func(n int) int
+	Logger *slog.Logger
 }
 
 // Limits bound what requests may use. Zero values are upstream's.
@@ -121,11 +123,8 @@ type Server struct {
 
 // New makes a Server. Nothing runs and nothing is read before Run or the first local call.
 func New(cfg Config) (*Server, error) {
-	if cfg.Store == nil || cfg.Catalogue == nil || cfg.Codec == nil {
-		return nil, errors.New("apiserver: Store, Catalogue and Codec are required")
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
+	if cfg.Store == nil || cfg.Catalogue == nil || cfg.Codec == nil || cfg.Now == nil || cfg.Rand == nil {
+		return nil, errors.New("apiserver: Store, Catalogue, Codec, Now and Rand are required")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -139,7 +138,7 @@ func New(cfg Config) (*Server, error) {
 	cfg.Limits = cfg.Limits.withDefaults()
 	c, err := chain.New(chain.Config{
 		Store: cfg.Store, Catalogue: cfg.Catalogue, Codec: cfg.Codec, Authorizer: cfg.Authorizer, Admission: cfg.Admission,
-		Allocators: cfg.Allocators, Handlers: cfg.Handlers, Now: cfg.Now, Logger: cfg.Logger,
+		Allocators: cfg.Allocators, Handlers: cfg.Handlers, Now: cfg.Now, Rand: cfg.Rand, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -154,7 +153,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, chain: c, metrics: m, log: cfg.Logger,
-		wire:      wire.New(c, wire.Config{Streams: streams(c, cfg), MaxBody: cfg.Limits.Body, Logger: cfg.Logger}),
+		wire: wire.New(c, wire.Config{
+			Streams: streams(c, cfg), MaxBody: cfg.Limits.Body, Rand: cfg.Rand, Logger: cfg.Logger,
+		}),
 		discovery: discovery.New(c.Catalogue, address),
 		reads:     make(chan struct{}, cfg.Limits.Reads),
 		writes:    make(chan struct{}, cfg.Limits.Writes),
@@ -170,6 +171,7 @@ func streams(c *chain.Chain, cfg Config) wire.Streams {
 		return nil
 	}
 	conf := *cfg.Kubelet
+	conf.Pick = cfg.Rand
 	if conf.Logger == nil {
 		conf.Logger = cfg.Logger
 	}
@@ -220,7 +222,9 @@ func (s *Server) Run(ctx context.Context) error {
 	s.stop()
 	s.mu.Unlock()
 	s.drain(context.WithoutCancel(ctx), server)
-	<-ended
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving the API: %w", err)
+	}
 	return nil
 }
 

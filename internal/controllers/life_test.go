@@ -14,10 +14,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/client/clientfake"
 	"coracle.dev/coracle/internal/reconcile"
-	"coracle.dev/coracle/internal/reconcile/kinds"
 	"coracle.dev/coracle/internal/reconcile/reconciletest"
 )
 

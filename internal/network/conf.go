@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/network/cni"
 	"coracle.dev/coracle/internal/network/overlay"
@@ -29,7 +29,7 @@ type confWriter struct {
 
 func newConfWriter(n *Network) (*confWriter, error) {
 	// All nodes, because the overlay wants them too and equal selections share a cache.
-	nodes, err := n.conf.Client.Cache(client.Selection{Resource: schema.GroupResource{Resource: "nodes"}})
+	nodes, err := n.conf.Client.Cache(client.Selection{Resource: kinds.Nodes()})
 	if err != nil {
 		return nil, fmt.Errorf("watching nodes: %w", err)
 	}

@@ -239,7 +239,7 @@ func TestConfigurationFollowsTheNode(t *testing.T) {
 	c.Of("nodes").Put(kubeNode("a", "192.168.9.1"))
 	nettest.WaitFor(t, ns, func() error {
 		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("the configuration is still there: %v", err)
+			return fmt.Errorf("the configuration is still there: %w", err)
 		}
 		return nil
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -38,6 +39,7 @@ type Agent struct {
 	source   *source.Source
 	recorder *events.Recorder
 	logs     *logs.Follower
+	making   *gate // lets a few sandboxes be made at once
 
 	// runtimeInfo is set once the runtime answered; nodeUID once the node is registered.
 	runtimeInfo  atomic.Pointer[cri.Info]
@@ -76,6 +78,7 @@ func newAgent(cfg Config, conn grpc.ClientConnInterface, mounter volume.Mounter)
 	}
 	a := &Agent{
 		cfg: cfg, runtime: cri.New(conn), registered: make(chan struct{}), workers: map[types.UID]*worker{},
+		making: newGate(max(2*runtime.GOMAXPROCS(0), minMaking), longMaking),
 	}
 	a.images = image.New(a.runtime.Images, cfg.SerialPulls, cfg.Now)
 	a.cgroups = cgroup.Open(cfg.CgroupMount, cfg.CgroupRoot, cfg.Logger)

@@ -101,6 +101,11 @@ func (j *job) createSandbox(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	leave, err := j.agent.making.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	_, err = j.agent.runtime.RunPodSandbox(ctx, &runtimeapi.RunPodSandboxRequest{Config: config, RuntimeHandler: handler})
 	return err
 }

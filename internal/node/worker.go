@@ -244,6 +244,7 @@ func (w *worker) step(ctx context.Context, look bool) time.Time {
 	if plan.Ending && w.ended.IsZero() {
 		w.ended = now
 		o.EndedAt = now
+		w.updateProbes(ctx, o, true)
 		plan = pod.Next(w.pod, o)
 	}
 	w.last = pod.Status(w.pod, o)

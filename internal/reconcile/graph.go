@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 )
 
@@ -158,7 +159,7 @@ func rules(c Controller) []rbacv1.PolicyRule {
 		}
 	}
 	events := []string{string(client.Create), string(client.Patch), string(client.Update)}
-	add(schema.GroupResource{Resource: "events"}, "", events...)
+	add(kinds.Events(), "", events...)
 	add(schema.GroupResource{Group: "events.k8s.io", Resource: "events"}, "", events...)
 	list := make([]rbacv1.PolicyRule, 0, len(order))
 	for _, r := range order {

@@ -12,12 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 )
-
-func crds() schema.GroupResource {
-	return schema.GroupResource{Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions"}
-}
 
 // inputs are the caches of one runner, followed for changes. Safe for concurrent use.
 type inputs struct {
@@ -84,16 +81,16 @@ func (in *inputs) open(ctx context.Context, g *errgroup.Group) error {
 }
 
 // expand returns an input for every kind of the catalogue that is not declared by itself.
-func (every Input) expand(c *api.Catalogue, declared []Input) []Input {
+func (in Input) expand(c *api.Catalogue, declared []Input) []Input {
 	var all []Input
 	for _, res := range c.Resources() {
 		gr := res.GroupResource()
 		own := slices.ContainsFunc(declared, func(d Input) bool { return d.Resource == gr })
-		if own || res.StoredAs.Resource != "" || slices.Contains(every.Except, gr) ||
+		if own || res.StoredAs.Resource != "" || slices.Contains(in.Except, gr) ||
 			!slices.Contains(res.Verbs, "list") || !slices.Contains(res.Verbs, "watch") {
 			continue
 		}
-		one := every
+		one := in
 		one.Resource = gr
 		all = append(all, one)
 	}
@@ -263,7 +260,7 @@ func (in *inputs) view(last map[Key]Outcome, answers map[CallID]Answer) *StaticV
 // followCatalogue opens and closes inputs as custom resource definitions come and go. The server serves a new kind shortly
 // after its definition says so, which no event tells; so the catalogue is looked at again a few times after each change.
 func (in *inputs) followCatalogue(ctx context.Context, g *errgroup.Group, every Input) error {
-	cache, err := in.r.client.Cache(client.Selection{Resource: crds(), MetadataOnly: true})
+	cache, err := in.r.client.Cache(client.Selection{Resource: kinds.CustomResourceDefinitions(), MetadataOnly: true})
 	if err != nil {
 		in.r.log.Debug("no custom resource definitions here", "err", err)
 		return nil

@@ -9,14 +9,10 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 )
-
-func leases() schema.GroupResource {
-	return schema.GroupResource{Group: coordinationv1.GroupName, Resource: "leases"}
-}
 
 // Election lets one of several processes run the controllers: the holder of a Lease. Another's lease is judged by when its
 // last change was seen here, never by comparing clocks.
@@ -107,7 +103,7 @@ func (el *Election) acquire(ctx context.Context, cfg *Config, me *candidate) boo
 		}
 		if err != nil && ctx.Err() == nil {
 			cfg.Logger.Warn("reading or writing the leader's lease failed",
-				"kind", leases().String(), "namespace", el.Namespace, "name", el.Name, "err", err)
+				"kind", kinds.Leases().String(), "namespace", el.Namespace, "name", el.Name, "err", err)
 		}
 		if !sleep(ctx, cfg, el.Retry) {
 			return false
@@ -159,7 +155,7 @@ func ignoreCancel(err error) error {
 
 // try reads the lease and takes or renews it if it may. held is false with a nil error when another holds it.
 func (el *Election) try(ctx context.Context, cfg *Config, me *candidate) (held bool, err error) {
-	lease, err := client.Get[*coordinationv1.Lease](ctx, el.Client, leases(), el.Namespace, el.Name)
+	lease, err := client.Get[*coordinationv1.Lease](ctx, el.Client, kinds.Leases(), el.Namespace, el.Name)
 	switch {
 	case apierrors.IsNotFound(err):
 		lease = nil
@@ -172,10 +168,10 @@ func (el *Election) try(ctx context.Context, cfg *Config, me *candidate) (held b
 	if next == nil {
 		return false, nil
 	}
-	w := Updating(leases(), next)
+	w := Updating(kinds.Leases(), next)
 	if lease == nil {
 		next.Namespace, next.Name = el.Namespace, el.Name
-		w = Creating(leases(), next)
+		w = Creating(kinds.Leases(), next)
 	}
 	stored, err := el.Client.Write(ctx, w.Write)
 	if err != nil {
@@ -191,13 +187,13 @@ func (el *Election) try(ctx context.Context, cfg *Config, me *candidate) (held b
 func (el *Election) release(ctx context.Context, cfg *Config, me *candidate) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), el.Retry)
 	defer cancel()
-	lease, err := client.Get[*coordinationv1.Lease](ctx, el.Client, leases(), el.Namespace, el.Name)
+	lease, err := client.Get[*coordinationv1.Lease](ctx, el.Client, kinds.Leases(), el.Namespace, el.Name)
 	if err != nil || lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity != me.identity {
 		return
 	}
 	next := lease.DeepCopy()
 	next.Spec.HolderIdentity = nil
-	if _, err := el.Client.Write(ctx, Updating(leases(), next).Write); err != nil {
+	if _, err := el.Client.Write(ctx, Updating(kinds.Leases(), next).Write); err != nil {
 		cfg.Logger.Debug("giving up the leader's lease failed", "err", err)
 	}
 }

@@ -72,7 +72,7 @@ func Check(c Controller, plan Plan) error {
 }
 
 // perform does the groups in order, and what ended how goes to the key's ledger and outcome.
-func (r *runner) perform(ctx context.Context, key Key, e *entry, plan Plan) error {
+func (r *runner) perform(ctx context.Context, e *entry, plan Plan) error {
 	var failed error
 	e.last.At = r.cfg.Clock.Now()
 	for _, group := range plan.Groups {

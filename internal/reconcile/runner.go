@@ -134,7 +134,7 @@ func (r *runner) reconcile(ctx context.Context, key Key, e *entry) (time.Duratio
 		return 0, err
 	}
 	e.last, e.answers = Outcome{}, nil
-	err = r.perform(ctx, key, e, plan)
+	err = r.perform(ctx, e, plan)
 	if err != nil {
 		if apierrors.HasStatusCause(err, "NamespaceTerminating") {
 			return plan.After, nil // nothing can be created there any more, and its end is coming

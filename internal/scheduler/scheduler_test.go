@@ -130,7 +130,8 @@ func TestWaitsForRoomThenTakesIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		if p.Spec.NodeName != "" || len(p.Status.Conditions) != 1 ||
-			p.Status.Conditions[0].Message != "0/1 nodes are available: 1 Insufficient cpu." {
+			p.Status.Conditions[0].Message != "0/1 nodes are available: 1 Insufficient cpu. "+
+				"preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod." {
 			t.Fatalf("second is on %q: %+v", p.Spec.NodeName, p.Status.Conditions)
 		}
 		fake.Remove(pods, "a", "first")

@@ -10,58 +10,33 @@ import (
 	"coracle.dev/coracle/internal/scheduler/core"
 )
 
-// change says what about the nodes has become better for pods that found no place.
-type change struct {
-	// rules are the plugins whose verdict the change could turn; nil means any.
-	rules map[string]bool
-	// node is the node as it is now, when the change concerns one: a pod that still does not fit it need not be woken.
-	node *core.Node
-}
-
-// nodeChange compares two states of a node. ok is false when nothing changed that a pod could have waited for.
-func nodeChange(old, now *corev1.Node) (change, bool) {
-	if old == nil {
-		return change{}, true
-	}
-	rules := map[string]bool{}
-	if old.Spec.Unschedulable && !now.Spec.Unschedulable {
-		rules["NodeUnschedulable"] = true
-	}
-	if !equality.Semantic.DeepEqual(old.Spec.Taints, now.Spec.Taints) {
-		rules["TaintToleration"] = true
-		rules["NodeUnschedulable"] = true
-	}
-	if !maps.Equal(old.Labels, now.Labels) {
-		rules["NodeAffinity"] = true
-	}
-	if !equality.Semantic.DeepEqual(old.Status.Allocatable, now.Status.Allocatable) {
-		rules["NodeResourcesFit"] = true
-	}
-	return change{rules: rules}, len(rules) > 0
-}
-
-// podGone is the change when a pod has left its node: room and ports are free.
-func podGone() change {
-	return change{rules: map[string]bool{"NodeResourcesFit": true, "NodePorts": true}}
-}
-
-// helps judges whether the change could help a pod that the named plugins rejected.
-func (c change) helps(profile *core.Profile) func(*core.Pod, map[string]bool) bool {
-	return func(pod *core.Pod, rejectedBy map[string]bool) bool {
-		if len(c.rules) > 0 && len(rejectedBy) > 0 && !overlap(c.rules, rejectedBy) {
-			return false
+// wake lets the plugins that rejected the parked pods say which of them a change could help.
+func (s *Scheduler) wake(c *core.Change) {
+	s.queue.Wake(func(pod *core.Pod, rejectedBy map[string]bool) bool {
+		if c.OldPod != nil && c.OldPod.UID == pod.UID {
+			return false // it gave back what it was promised
 		}
-		return c.node == nil || profile.Fits(pod, c.node) == nil
-	}
+		c.Namespaces = s.cluster.Namespaces()
+		return s.cfg.Profile.Helps(pod, rejectedBy, c)
+	}, s.cfg.Clock.Now())
 }
 
-func overlap(a, b map[string]bool) bool {
-	for k := range a {
-		if b[k] {
-			return true
-		}
+// nodeChanged tells whether a node's update is one that a pod can wait for; most only renew its conditions.
+func nodeChanged(old, now *corev1.Node) bool {
+	return old.Spec.Unschedulable != now.Spec.Unschedulable ||
+		!equality.Semantic.DeepEqual(old.Spec.Taints, now.Spec.Taints) ||
+		!maps.Equal(old.Labels, now.Labels) ||
+		!equality.Semantic.DeepEqual(old.Status.Allocatable, now.Status.Allocatable)
+}
+
+// podChanged tells whether what happened to a pod on a node, nil where it is on none, is something that another pod can wait
+// for; most updates are its status.
+func podChanged(old, now *core.Pod) bool {
+	if old == nil || now == nil {
+		return old != now
 	}
-	return false
+	return !maps.Equal(old.Labels, now.Labels) || now.Requests.Less(old.Requests) ||
+		(old.DeletionTimestamp == nil) != (now.DeletionTimestamp == nil)
 }
 
 // podHelpsItself tells whether an update of an unassigned pod could make it schedulable.

@@ -29,45 +29,75 @@ func (s *Scheduler) bind(ctx context.Context, pod *core.Pod, node string) error 
 	return nil
 }
 
-// explain tells the pod's owner why there is no node for it: an event, and a condition when it says something new.
-func (s *Scheduler) explain(ctx context.Context, pod *core.Pod, message string) {
+// explain tells the pod's owner why there is no node for it: an event, and a condition when it says something new. Nominated is
+// the node that the pod was promised, empty for none.
+func (s *Scheduler) explain(ctx context.Context, pod *core.Pod, message, nominated string) {
 	s.cfg.Events.Event(pod.Pod, corev1.EventTypeWarning, "FailedScheduling", message)
-	patch, err := unschedulable(pod.Pod, message, metav1.NewTime(s.cfg.Clock.Now()))
-	if err != nil || patch == nil {
-		return
-	}
-	_, err = s.cfg.Client.Write(ctx, client.Write{
-		Verb: client.Patch, Resource: pods(), Subresource: "status", Namespace: pod.Namespace, Name: pod.Name,
-		PatchType: types.StrategicMergePatchType, PatchData: patch,
+	err := s.patchStatus(ctx, pod, statusPatch{
+		Nominated: &nominated,
+		Condition: &corev1.PodCondition{
+			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: message,
+		},
 	})
 	if err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil {
 		s.cfg.Logger.Warn("writing a pod's condition", "kind", "Pod", "namespace", pod.Namespace, "name", pod.Name, "err", err)
 	}
 }
 
-// unschedulable returns the patch that sets the PodScheduled condition, nil when the pod says the same already.
-func unschedulable(pod *corev1.Pod, message string, now metav1.Time) ([]byte, error) {
-	want := corev1.PodCondition{
-		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: message,
-		LastTransitionTime: now,
+// statusPatch is what is to be said in a pod's status; nil leaves a field as it is.
+type statusPatch struct {
+	Condition *corev1.PodCondition
+	Nominated *string
+}
+
+// patchStatus writes a pod's status unless it says the same already.
+func (s *Scheduler) patchStatus(ctx context.Context, pod *core.Pod, p statusPatch) error {
+	patch, err := p.against(pod.Pod, metav1.NewTime(s.cfg.Clock.Now()))
+	if err != nil || patch == nil {
+		return err
 	}
-	for _, c := range pod.Status.Conditions {
-		if c.Type != want.Type {
-			continue
-		}
-		if c.Status == want.Status && c.Reason == want.Reason && c.Message == want.Message {
-			return nil, nil
-		}
-		if c.Status == want.Status {
-			want.LastTransitionTime = c.LastTransitionTime
-		}
-	}
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": pod.UID},
-		"status":   map[string]any{"conditions": []corev1.PodCondition{want}},
+	_, err = s.cfg.Client.Write(ctx, client.Write{
+		Verb: client.Patch, Resource: pods(), Subresource: "status", Namespace: pod.Namespace, Name: pod.Name,
+		PatchType: types.StrategicMergePatchType, PatchData: patch,
 	})
+	return err
+}
+
+// against returns the patch that brings a pod's status to what it should say, nil when it does.
+func (p statusPatch) against(pod *corev1.Pod, now metav1.Time) ([]byte, error) {
+	status := map[string]any{}
+	if p.Nominated != nil && *p.Nominated != pod.Status.NominatedNodeName {
+		if status["nominatedNodeName"] = *p.Nominated; *p.Nominated == "" {
+			status["nominatedNodeName"] = nil
+		}
+	}
+	if p.Condition != nil {
+		if c, news := condition(pod, *p.Condition, now); news {
+			status["conditions"] = []corev1.PodCondition{c}
+		}
+	}
+	if len(status) == 0 {
+		return nil, nil
+	}
+	// The UID makes sure that it is this pod and no later one of its name.
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID}, "status": status})
 	if err != nil {
-		return nil, fmt.Errorf("encoding the condition of pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		return nil, fmt.Errorf("encoding the status of pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	return patch, nil
+}
+
+// condition completes a condition; false when the pod has the same.
+func condition(pod *corev1.Pod, want corev1.PodCondition, now metav1.Time) (corev1.PodCondition, bool) {
+	want.LastTransitionTime, want.ObservedGeneration = now, pod.Generation
+	for _, c := range pod.Status.Conditions {
+		if c.Type != want.Type || c.Status != want.Status {
+			continue
+		}
+		if c.Reason == want.Reason && c.Message == want.Message {
+			return c, false
+		}
+		want.LastTransitionTime = c.LastTransitionTime
+	}
+	return want, true
 }

@@ -237,7 +237,7 @@ func (s *Etcd) awaitFuture(ctx context.Context, revision int64) error {
 		}
 	}()
 	err := s.image.reach(limited, revision, true)
-	if err != nil && context.Cause(limited) == ErrFuture {
+	if err != nil && errors.Is(context.Cause(limited), ErrFuture) {
 		return fmt.Errorf("newest is %d: %w", s.image.revision(), ErrFuture)
 	}
 	return err

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/apiserver"
 	"coracle.dev/coracle/internal/apiserver/admission"
 	"coracle.dev/coracle/internal/apiserver/authz"
@@ -30,7 +31,6 @@ import (
 	"coracle.dev/coracle/internal/controllers"
 	"coracle.dev/coracle/internal/controllers/nodeipam"
 	"coracle.dev/coracle/internal/reconcile"
-	"coracle.dev/coracle/internal/reconcile/kinds"
 )
 
 type cluster struct {
@@ -98,7 +98,8 @@ func start(t *testing.T, further ...admission.Plugin) *cluster {
 func secure(t *testing.T, ctx context.Context, cfg *apiserver.Config) {
 	t.Helper()
 	plain, err := chain.New(chain.Config{
-		Store: cfg.Store, Catalogue: cfg.Catalogue, Codec: cfg.Codec, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Store: cfg.Store, Catalogue: cfg.Catalogue, Codec: cfg.Codec, Now: cfg.Now, Rand: cfg.Rand,
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -40,5 +40,8 @@ func mutatingAdmissionPolicy() *api.Resource {
 		Row: func(p *admissionregistrationv1.MutatingAdmissionPolicy, now time.Time) []any {
 			return []any{p.Name, int64(len(p.Spec.Mutations)), paramKindText(p.Spec.ParamKind), meta.Age(p, now)}
 		},
+		Validate:       validateMutatingPolicy,
+		ValidateUpdate: validateMutatingPolicyUpdate,
+		AnyFinalizer:   true,
 	}.Resource()
 }

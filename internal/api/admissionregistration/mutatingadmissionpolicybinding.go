@@ -37,5 +37,8 @@ func mutatingAdmissionPolicyBinding() *api.Resource {
 		Row: func(b *admissionregistrationv1.MutatingAdmissionPolicyBinding, now time.Time) []any {
 			return []any{b.Name, b.Spec.PolicyName, paramRefText(b.Spec.ParamRef), meta.Age(b, now)}
 		},
+		Validate:       validateMutatingBinding,
+		ValidateUpdate: validateMutatingBindingUpdate,
+		AnyFinalizer:   true,
 	}.Resource()
 }

@@ -34,6 +34,9 @@ func mutatingWebhookConfiguration() *api.Resource {
 		Row: func(c *admissionregistrationv1.MutatingWebhookConfiguration, now time.Time) []any {
 			return []any{c.Name, int64(len(c.Webhooks)), meta.Age(c, now)}
 		},
+		Validate:       validateMutatingHooks,
+		ValidateUpdate: validateMutatingHooksUpdate,
+		AnyFinalizer:   true,
 	}.Resource()
 }
 

@@ -50,5 +50,9 @@ func validatingAdmissionPolicy() *api.Resource {
 		Row: func(p *admissionregistrationv1.ValidatingAdmissionPolicy, now time.Time) []any {
 			return []any{p.Name, int64(len(p.Spec.Validations)), paramKindText(p.Spec.ParamKind), meta.Age(p, now)}
 		},
+		Validate:       validateValidatingPolicy,
+		ValidateUpdate: validateValidatingPolicyUpdate,
+		ValidateStatus: validatePolicyStatus,
+		AnyFinalizer:   true,
 	}.Resource()
 }

@@ -37,5 +37,8 @@ func validatingAdmissionPolicyBinding() *api.Resource {
 		Row: func(b *admissionregistrationv1.ValidatingAdmissionPolicyBinding, now time.Time) []any {
 			return []any{b.Name, b.Spec.PolicyName, paramRefText(b.Spec.ParamRef), meta.Age(b, now)}
 		},
+		Validate:       validateValidatingBinding,
+		ValidateUpdate: validateValidatingBindingUpdate,
+		AnyFinalizer:   true,
 	}.Resource()
 }

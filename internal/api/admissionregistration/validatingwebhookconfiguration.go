@@ -34,6 +34,9 @@ func validatingWebhookConfiguration() *api.Resource {
 		Row: func(c *admissionregistrationv1.ValidatingWebhookConfiguration, now time.Time) []any {
 			return []any{c.Name, int64(len(c.Webhooks)), meta.Age(c, now)}
 		},
+		Validate:       validateValidatingHooks,
+		ValidateUpdate: validateValidatingHooksUpdate,
+		AnyFinalizer:   true,
 	}.Resource()
 }
 

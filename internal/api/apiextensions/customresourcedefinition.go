@@ -37,7 +37,11 @@ func customResourceDefinition() *api.Resource {
 			}
 			noteStoredVersion(d)
 		},
-		PrepareStatus: func(d, old *apiextensionsv1.CustomResourceDefinition) { d.Spec = old.Spec },
+		PrepareStatus:  func(d, old *apiextensionsv1.CustomResourceDefinition) { d.Spec = old.Spec },
+		Validate:       validateDefinition,
+		ValidateUpdate: validateDefinitionUpdate,
+		ValidateStatus: validateDefinitionStatus,
+		AnyFinalizer:   true,
 	}.Resource()
 }
 

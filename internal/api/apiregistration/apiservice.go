@@ -42,7 +42,11 @@ func apiService() *api.Resource {
 			meta.Column("Available", "Whether the group-version can be reached."),
 			meta.AgeColumn(),
 		},
-		Row: apiServiceRow,
+		Row:            apiServiceRow,
+		Validate:       validateAPIService,
+		ValidateUpdate: validateAPIServiceUpdate,
+		ValidateStatus: validateAPIServiceStatus,
+		AnyFinalizer:   true,
 	}.Resource()
 }
 

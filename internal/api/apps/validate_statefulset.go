@@ -93,14 +93,20 @@ func validateStatefulTemplate(s *appsv1.StatefulSetSpec, old *corev1.PodTemplate
 	t := s.Template.DeepCopy()
 	t.Spec.Subdomain, t.Spec.Hostname = "", ""
 	var volumes []corev1.Volume
+	named := func(name string) func(corev1.PersistentVolumeClaim) bool {
+		return func(c corev1.PersistentVolumeClaim) bool { return c.Name == name }
+	}
 	for i := range s.VolumeClaimTemplates {
 		name := s.VolumeClaimTemplates[i].Name
+		if slices.ContainsFunc(s.VolumeClaimTemplates[:i], named(name)) {
+			continue
+		}
 		volumes = append(volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
 			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name},
 		}})
 	}
 	for _, v := range t.Spec.Volumes {
-		if !slices.ContainsFunc(s.VolumeClaimTemplates, func(c corev1.PersistentVolumeClaim) bool { return c.Name == v.Name }) {
+		if !slices.ContainsFunc(s.VolumeClaimTemplates, named(v.Name)) {
 			volumes = append(volumes, v)
 		}
 	}
@@ -115,6 +121,8 @@ func validateStatefulSetUpdate(s, old *appsv1.StatefulSet) field.ErrorList {
 	before := slices.Concat(validateStatefulSetSpec(&old.Spec), validateStatefulTemplate(&old.Spec, &old.Spec.Template))
 	if len(before) == 0 {
 		errs = append(errs, validateStatefulTemplate(&s.Spec, &old.Spec.Template)...)
+	} else {
+		errs = append(errs, core.ValidateTemplateMeta(templateAt(), &s.Spec.Template, &old.Spec.Template)...)
 	}
 	return slices.Concat(errs,
 		rule.Unchanged(at.Child("selector"), s.Spec.Selector, old.Spec.Selector),

@@ -95,7 +95,9 @@ func toV1(obj api.Object) (*autoscalingv1.HorizontalPodAutoscaler, error) {
 
 // statusToV1 fills in the status and returns the metrics' states, which go to an annotation: all of them, since version 1 has
 // only the utilization and not the raw value.
-func statusToV1(in *autoscalingv2.HorizontalPodAutoscaler, out *autoscalingv1.HorizontalPodAutoscaler) []autoscalingv1.MetricStatus {
+func statusToV1(
+	in *autoscalingv2.HorizontalPodAutoscaler, out *autoscalingv1.HorizontalPodAutoscaler,
+) []autoscalingv1.MetricStatus {
 	out.Status = autoscalingv1.HorizontalPodAutoscalerStatus{
 		ObservedGeneration: in.Status.ObservedGeneration,
 		LastScaleTime:      in.Status.LastScaleTime,

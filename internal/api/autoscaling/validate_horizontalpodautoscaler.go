@@ -68,7 +68,7 @@ func (r autoscalerRules) validate(at *field.Path, s *autoscalingv2.HorizontalPod
 	high := at.Child("maxReplicas")
 	switch {
 	case s.MaxReplicas == 0:
-		errs = append(errs, field.Required(high, "must be set and greater than 0"))
+		errs = append(errs, field.Required(high, ""))
 	case s.MaxReplicas < 0:
 		errs = append(errs, field.Invalid(high, s.MaxReplicas, "must be greater than or equal to 1"))
 	}

@@ -2,9 +2,11 @@ package builtin_test
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -213,26 +215,24 @@ func mark(v reflect.Value) bool {
 }
 
 func TestJobSelector(t *testing.T) {
-	jobs := resourceOf(t, "batch", "jobs")
-	job := prepared(t, jobs)
-	labels := reflect.ValueOf(job).Elem().FieldByName("Spec").FieldByName("Template").FieldByName("Labels").Interface().(map[string]string)
+	job := prepared(t, resourceOf(t, "batch", "jobs")).(*batchv1.Job)
 	for key, want := range map[string]string{
 		"job-name": "a", "batch.kubernetes.io/job-name": "a", "controller-uid": "u", "batch.kubernetes.io/controller-uid": "u",
 	} {
-		if labels[key] != want {
-			t.Errorf("label %s is %q, want %q", key, labels[key], want)
+		if got := job.Spec.Template.Labels[key]; got != want {
+			t.Errorf("label %s is %q, want %q", key, got, want)
 		}
 	}
-	selector := reflect.ValueOf(job).Elem().FieldByName("Spec").FieldByName("Selector").Interface().(*metav1.LabelSelector)
-	if len(selector.MatchLabels) != 1 || selector.MatchLabels["batch.kubernetes.io/controller-uid"] != "u" {
-		t.Errorf("selector %v", selector)
+	if got := metav1.FormatLabelSelector(job.Spec.Selector); got != "batch.kubernetes.io/controller-uid=u" {
+		t.Errorf("selector %s", got)
 	}
 }
 
 func TestNamespaceFinalizers(t *testing.T) {
 	namespaces := resourceOf(t, "", "namespaces")
 	ns := prepared(t, namespaces).(*corev1.Namespace)
-	if len(ns.Spec.Finalizers) != 1 || ns.Spec.Finalizers[0] != corev1.FinalizerKubernetes || ns.Status.Phase != corev1.NamespaceActive {
+	if !slices.Equal(ns.Spec.Finalizers, []corev1.FinalizerName{corev1.FinalizerKubernetes}) ||
+		ns.Status.Phase != corev1.NamespaceActive {
 		t.Errorf("new namespace: %+v %+v", ns.Spec, ns.Status)
 	}
 	stripped := update(namespaces, ns, func(o api.Object) { o.(*corev1.Namespace).Spec.Finalizers = nil }).(*corev1.Namespace)

@@ -26,7 +26,7 @@ func certificateSigningRequest() *api.Resource {
 			{
 				Name: "approval", GVK: gvk, New: meta.Empty[certificatesv1.CertificateSigningRequest], Verbs: meta.WriteVerbs(),
 				PrepareUpdate:  meta.Update(prepareApproval),
-				ValidateUpdate: meta.ValidateUpdate[*certificatesv1.CertificateSigningRequest](false, nil),
+				ValidateUpdate: meta.ValidateUpdate(false, validateApproval),
 				ResetFields:    []string{"spec", "status.certificate"},
 			},
 			meta.Status(gvk, meta.Empty[certificatesv1.CertificateSigningRequest], "spec", "status.conditions"),
@@ -47,6 +47,9 @@ func certificateSigningRequest() *api.Resource {
 		Fields: func(r *certificatesv1.CertificateSigningRequest) fields.Set {
 			return fields.Set{"spec.signerName": r.Spec.SignerName}
 		},
+		Validate:       validateRequest,
+		ValidateUpdate: validateRequestUpdate,
+		ValidateStatus: validateRequestStatus,
 	}.Resource()
 }
 

@@ -22,7 +22,7 @@ func clusterTrustBundle() *api.Resource {
 		NewList:  meta.Empty[certificatesv1.ClusterTrustBundleList],
 		Path:     "clustertrustbundles",
 		Name:     meta.AnyName,
-		Validate: validateBundleName,
+		Validate: validateBundle,
 		Columns: []metav1.TableColumnDefinition{
 			meta.NameColumn(),
 			meta.Column("SignerName", certificatesv1.ClusterTrustBundleSpec{}.SwaggerDoc()["signerName"]),
@@ -33,6 +33,7 @@ func clusterTrustBundle() *api.Resource {
 		Fields: func(b *certificatesv1.ClusterTrustBundle) fields.Set {
 			return fields.Set{"spec.signerName": b.Spec.SignerName}
 		},
+		ValidateUpdate: validateBundleUpdate,
 	}.Resource()
 }
 

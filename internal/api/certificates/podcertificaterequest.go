@@ -49,6 +49,9 @@ func podCertificateRequest() *api.Resource {
 		Indexes: map[string]func(*certificatesv1.PodCertificateRequest) []string{
 			api.IndexNode: func(r *certificatesv1.PodCertificateRequest) []string { return []string{string(r.Spec.NodeName)} },
 		},
+		Validate:       validatePodRequest,
+		ValidateUpdate: validatePodRequestUpdate,
+		ValidateStatus: validatePodRequestStatus,
 	}.Resource()
 }
 

@@ -25,7 +25,10 @@ func plausibleMetrics(h hpaObject) {
 			Object: &autoscalingv2.ObjectMetricSource{DescribedObject: object, Metric: id, Target: byAverage},
 		},
 		{Type: autoscalingv2.PodsMetricSourceType, Pods: &autoscalingv2.PodsMetricSource{Metric: id, Target: byAverage}},
-		{Type: autoscalingv2.ResourceMetricSourceType, Resource: &autoscalingv2.ResourceMetricSource{Name: "memory", Target: byAverage}},
+		{
+			Type:     autoscalingv2.ResourceMetricSourceType,
+			Resource: &autoscalingv2.ResourceMetricSource{Name: "memory", Target: byAverage},
+		},
 		{
 			Type: autoscalingv2.ContainerResourceMetricSourceType,
 			ContainerResource: &autoscalingv2.ContainerResourceMetricSource{

@@ -25,7 +25,7 @@ import (
 )
 
 // rounds is how many random objects each kind is tried with.
-const rounds = 20
+const rounds = 8
 
 func filler(scheme *runtime.Scheme, seed int64) *randfill.Filler {
 	own := func(serializer.CodecFactory) []any {
@@ -44,7 +44,8 @@ func filler(scheme *runtime.Scheme, seed int64) *randfill.Filler {
 			func(j *apiextensionsv1.JSON, _ randfill.Continue) { j.Raw = []byte(`{"a":1}`) },
 		}
 	}
-	return fuzzer.FuzzerFor(fuzzer.MergeFuzzerFuncs(metafuzzer.Funcs, own), rand.NewSource(seed), serializer.NewCodecFactory(scheme)).
+	funcs := fuzzer.MergeFuzzerFuncs(metafuzzer.Funcs, own)
+	return fuzzer.FuzzerFor(funcs, rand.NewSource(seed), serializer.NewCodecFactory(scheme)).
 		NumElements(0, 3).MaxDepth(12)
 }
 

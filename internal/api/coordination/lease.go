@@ -42,5 +42,6 @@ func lease() *api.Resource {
 		},
 		Validate:       validateLease,
 		ValidateUpdate: validateLeaseUpdate,
+		AnyFinalizer:   true,
 	}.Resource()
 }

@@ -20,23 +20,27 @@ func list(pairs ...string) corev1.ResourceList {
 }
 
 func TestQOSClass(t *testing.T) {
-	full := corev1.ResourceRequirements{Requests: list("cpu", "1", "memory", "1Gi"), Limits: list("cpu", "1000m", "memory", "1024Mi")}
+	type requirements = corev1.ResourceRequirements
+	type many = []requirements
+	full := requirements{Requests: list("cpu", "1", "memory", "1Gi"), Limits: list("cpu", "1000m", "memory", "1024Mi")}
+	below := requirements{Requests: list("cpu", "1"), Limits: list("cpu", "2")}
+	memory := requirements{Requests: list("memory", "1Gi"), Limits: list("memory", "1Gi")}
 	for name, c := range map[string]struct {
-		init, containers []corev1.ResourceRequirements
-		pod              *corev1.ResourceRequirements
+		init, containers many
+		pod              *requirements
 		want             corev1.PodQOSClass
 	}{
-		"nothing":                  {containers: make([]corev1.ResourceRequirements, 2), want: corev1.PodQOSBestEffort},
+		"nothing":                  {containers: make(many, 2), want: corev1.PodQOSBestEffort},
 		"no containers":            {want: corev1.PodQOSBestEffort},
-		"other resources only":     {containers: []corev1.ResourceRequirements{{Requests: list("ephemeral-storage", "1Gi")}}, want: corev1.PodQOSBestEffort},
-		"all equal":                {containers: []corev1.ResourceRequirements{full, full}, want: corev1.PodQOSGuaranteed},
-		"one without":              {containers: []corev1.ResourceRequirements{full, {}}, want: corev1.PodQOSBurstable},
-		"init container without":   {init: make([]corev1.ResourceRequirements, 1), containers: []corev1.ResourceRequirements{full}, want: corev1.PodQOSBurstable},
-		"requests below limits":    {containers: []corev1.ResourceRequirements{{Requests: list("cpu", "1"), Limits: list("cpu", "2")}}, want: corev1.PodQOSBurstable},
-		"memory only":              {containers: []corev1.ResourceRequirements{{Requests: list("memory", "1Gi"), Limits: list("memory", "1Gi")}}, want: corev1.PodQOSBurstable},
-		"zero counts as nothing":   {containers: []corev1.ResourceRequirements{{Requests: list("cpu", "0")}}, want: corev1.PodQOSBestEffort},
-		"the pod's own resources":  {containers: make([]corev1.ResourceRequirements, 1), pod: &full, want: corev1.PodQOSGuaranteed},
-		"empty resources of a pod": {containers: []corev1.ResourceRequirements{full}, pod: &corev1.ResourceRequirements{}, want: corev1.PodQOSGuaranteed},
+		"other resources only":     {containers: many{{Requests: list("storage", "1Gi")}}, want: corev1.PodQOSBestEffort},
+		"all equal":                {containers: many{full, full}, want: corev1.PodQOSGuaranteed},
+		"one without":              {containers: many{full, {}}, want: corev1.PodQOSBurstable},
+		"init container without":   {init: make(many, 1), containers: many{full}, want: corev1.PodQOSBurstable},
+		"requests below limits":    {containers: many{below}, want: corev1.PodQOSBurstable},
+		"memory only":              {containers: many{memory}, want: corev1.PodQOSBurstable},
+		"zero counts as nothing":   {containers: many{{Requests: list("cpu", "0")}}, want: corev1.PodQOSBestEffort},
+		"the pod's own resources":  {containers: make(many, 1), pod: &full, want: corev1.PodQOSGuaranteed},
+		"empty resources of a pod": {containers: many{full}, pod: &requirements{}, want: corev1.PodQOSGuaranteed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &corev1.Pod{Spec: corev1.PodSpec{Resources: c.pod}}
@@ -310,13 +314,16 @@ func TestClaimDataSources(t *testing.T) {
 func TestVolumePhaseTime(t *testing.T) {
 	now := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 	earlier := metav1.NewTime(now.Add(-time.Hour))
-	old := &corev1.PersistentVolume{Status: corev1.PersistentVolumeStatus{Phase: corev1.VolumeAvailable, LastPhaseTransitionTime: &earlier}}
-	v := &corev1.PersistentVolume{Status: corev1.PersistentVolumeStatus{Phase: corev1.VolumeAvailable}}
+	volume := func(phase corev1.PersistentVolumePhase, since *metav1.Time) *corev1.PersistentVolume {
+		return &corev1.PersistentVolume{Status: corev1.PersistentVolumeStatus{Phase: phase, LastPhaseTransitionTime: since}}
+	}
+	old := volume(corev1.VolumeAvailable, &earlier)
+	v := volume(corev1.VolumeAvailable, nil)
 	stampVolumePhase(v, old, now)
 	if !v.Status.LastPhaseTransitionTime.Equal(&earlier) {
 		t.Error("the same phase has a new time")
 	}
-	v = &corev1.PersistentVolume{Status: corev1.PersistentVolumeStatus{Phase: corev1.VolumeBound, LastPhaseTransitionTime: &earlier}}
+	v = volume(corev1.VolumeBound, &earlier)
 	stampVolumePhase(v, old, now)
 	if !v.Status.LastPhaseTransitionTime.Time.Equal(now) {
 		t.Error("a new phase has the old time")

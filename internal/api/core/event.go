@@ -30,6 +30,7 @@ func Event() *api.Resource {
 		Fields:              eventFields,
 		Validate:            validateEvent,
 		ValidateUpdate:      validateEventUpdate,
+		AnyFinalizer:        true,
 	}.Resource()
 }
 

@@ -173,7 +173,7 @@ func validateLabelKeys(at *field.Path, match, mismatch []string, s *metav1.Label
 	if s != nil {
 		seen := sets.KeySet(s.MatchLabels)
 		for _, e := range s.MatchExpressions {
-			if i := slices.Index(match, e.Key); i >= 0 && seen.Has(e.Key) {
+			if i := lastIndex(match, e.Key); i >= 0 && seen.Has(e.Key) {
 				errs = append(errs, field.Invalid(at.Index(i), e.Key, "exists in both matchLabelKeys and labelSelector"))
 			}
 			seen.Insert(e.Key)
@@ -186,6 +186,16 @@ func validateLabelKeys(at *field.Path, match, mismatch []string, s *metav1.Label
 		}
 	}
 	return errs
+}
+
+// lastIndex is -1 for values that are not in the list.
+func lastIndex(list []string, value string) int {
+	for i := range slices.Backward(list) {
+		if list[i] == value {
+			return i
+		}
+	}
+	return -1
 }
 
 func validateKeyList(at *field.Path, keys []string, s *metav1.LabelSelector) field.ErrorList {
@@ -241,11 +251,37 @@ func validateSpread(at *field.Path, list []corev1.TopologySpreadConstraint, rule
 				corev1.NodeInclusionPolicyHonor, corev1.NodeInclusionPolicyIgnore),
 			rule.MaybeOneOf(at.Child("nodeTaintsPolicy"), c.NodeTaintsPolicy,
 				corev1.NodeInclusionPolicyHonor, corev1.NodeInclusionPolicyIgnore))
-		if !rules.laxSpreadKeys {
+		if rules.laxSpreadKeys {
+			errs = append(errs, validateOldSpreadKeys(at.Child("matchLabelKeys"), c)...)
+		} else {
 			errs = append(errs, validateLabelKeys(at, c.MatchLabelKeys, nil, c.LabelSelector)...)
 		}
 		if !rules.laxSpreadSelectors {
 			errs = append(errs, rule.Selector(at.Child("labelSelector"), c.LabelSelector, false)...)
+		}
+	}
+	return errs
+}
+
+// validateOldSpreadKeys is for pods from the time when the keys were not yet part of the selector.
+func validateOldSpreadKeys(at *field.Path, c *corev1.TopologySpreadConstraint) field.ErrorList {
+	if len(c.MatchLabelKeys) == 0 {
+		return nil
+	}
+	var errs field.ErrorList
+	used := sets.New[string]()
+	if c.LabelSelector == nil {
+		errs = append(errs, field.Forbidden(at, "must not be specified when labelSelector is not set"))
+	} else {
+		used = sets.KeySet(c.LabelSelector.MatchLabels)
+		for _, e := range c.LabelSelector.MatchExpressions {
+			used.Insert(e.Key)
+		}
+	}
+	for i, key := range c.MatchLabelKeys {
+		errs = append(errs, rule.LabelKey(at.Index(i), key)...)
+		if used.Has(key) {
+			errs = append(errs, field.Invalid(at.Index(i), key, "exists in both matchLabelKeys and labelSelector"))
 		}
 	}
 	return errs

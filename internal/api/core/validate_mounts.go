@@ -1,6 +1,7 @@
 package core
 
 import (
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +16,11 @@ import (
 func (j *podJudge) validateMounts(at *field.Path, c *corev1.Container) field.ErrorList {
 	var errs field.ErrorList
 	paths := sets.New[string]()
+	// Of a volume that is a device twice only the last place counts.
+	devices := map[string]string{}
+	for _, d := range c.VolumeDevices {
+		devices[d.Name] = d.DevicePath
+	}
 	for i := range c.VolumeMounts {
 		m, item := &c.VolumeMounts[i], at.Index(i)
 		name, path := item.Child("name"), item.Child("mountPath")
@@ -28,10 +34,10 @@ func (j *podJudge) validateMounts(at *field.Path, c *corev1.Container) field.Err
 			errs = append(errs, field.Invalid(path, m.MountPath, "must be unique"))
 		}
 		paths.Insert(m.MountPath)
-		if slices.ContainsFunc(c.VolumeDevices, func(d corev1.VolumeDevice) bool { return d.Name == m.Name }) {
+		if _, ok := devices[m.Name]; ok {
 			errs = append(errs, field.Invalid(name, m.Name, "must not already exist in volumeDevices"))
 		}
-		if slices.ContainsFunc(c.VolumeDevices, func(d corev1.VolumeDevice) bool { return d.DevicePath == m.MountPath }) {
+		if slices.Contains(slices.Collect(maps.Values(devices)), m.MountPath) {
 			errs = append(errs, field.Invalid(path, m.MountPath, "must not already exist as a path in volumeDevices"))
 		}
 		if m.SubPathExpr != "" && m.SubPath != "" {
@@ -91,6 +97,11 @@ func validateMountOptions(at *field.Path, options []string, source *corev1.Volum
 func (j *podJudge) validateDevices(at *field.Path, c *corev1.Container) field.ErrorList {
 	var errs field.ErrorList
 	paths, names := sets.New[string](), sets.New[string]()
+	// Of a volume that is mounted twice only the last place counts.
+	mounted := map[string]string{}
+	for _, m := range c.VolumeMounts {
+		mounted[m.Name] = m.MountPath
+	}
 	for i, d := range c.VolumeDevices {
 		name, path := at.Index(i).Child("name"), at.Index(i).Child("devicePath")
 		errs = append(errs, rule.Given(name, d.Name)...)
@@ -113,10 +124,10 @@ func (j *podJudge) validateDevices(at *field.Path, c *corev1.Container) field.Er
 		} else {
 			paths.Insert(d.DevicePath)
 		}
-		if slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == d.Name }) {
+		if _, ok := mounted[d.Name]; ok {
 			errs = append(errs, field.Invalid(name, d.Name, "must not already exist in volumeMounts"))
 		}
-		if slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == d.DevicePath }) {
+		if slices.Contains(slices.Collect(maps.Values(mounted)), d.DevicePath) {
 			errs = append(errs, field.Invalid(path, d.DevicePath, "must not already exist as a path in volumeMounts"))
 		}
 	}

@@ -26,7 +26,7 @@ func validateNode(n *corev1.Node) field.ErrorList {
 	for i, r := range n.Spec.PodCIDRs {
 		errs = append(errs, rule.CIDR(at.Index(i), r, nil)...)
 	}
-	if len(n.Spec.PodCIDRs) > 2 || !rule.RangesOnePerFamily(n.Spec.PodCIDRs) {
+	if !rule.RangesOnePerFamily(n.Spec.PodCIDRs) {
 		errs = append(errs, field.Invalid(at, n.Spec.PodCIDRs, "may specify no more than one CIDR for each IP family"))
 	}
 	if n.Spec.PodPreemptionPolicy != nil {

@@ -115,13 +115,16 @@ func validatePersistentSource(at *field.Path, s *corev1.PersistentVolumeSpec, na
 		kindOf("scaleIO", s.ScaleIO, func(at *field.Path, io *corev1.ScaleIOPersistentVolumeSource) field.ErrorList {
 			return validateScaleIOFields(at, io.Gateway, io.System, io.VolumeName)
 		}),
-		kindOf("local", s.Local, validateLocal),
+		kindOf("local", s.Local, func(local *field.Path, l *corev1.LocalVolumeSource) field.ErrorList {
+			errs := validateLocal(local, l)
+			if s.NodeAffinity == nil {
+				errs = append(errs, field.Required(at.Child("nodeAffinity"), "Local volume requires node affinity"))
+			}
+			return errs
+		}),
 		kindOf("storageos", s.StorageOS, validatePersistentStorageOS),
 		kindOf("csi", s.CSI, validatePersistentCSI),
 	)
-	if s.Local != nil && s.NodeAffinity == nil {
-		errs = append(errs, field.Required(at.Child("nodeAffinity"), "Local volume requires node affinity"))
-	}
 	return errs
 }
 

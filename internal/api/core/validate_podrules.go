@@ -56,6 +56,7 @@ func podRulesFor(old *corev1.PodSpec, oldMeta *metav1.ObjectMeta) podRules {
 	r.numericTolerations = slices.ContainsFunc(old.Tolerations, func(t corev1.Toleration) bool {
 		return t.Operator == corev1.TolerationOpLt || t.Operator == corev1.TolerationOpGt
 	})
+	r.laxHugePages = splitsHugePages(old.Overhead)
 	for c := range containersOf(old, nil) {
 		r.laxHugePages = r.laxHugePages || splitsHugePages(c.Resources.Limits) || splitsHugePages(c.Resources.Requests)
 		r.laxDevices = r.laxDevices || !hostUsers(old) && len(c.VolumeDevices) > 0

@@ -34,12 +34,22 @@ func ValidatePodTemplate(at *field.Path, t, old *corev1.PodTemplateSpec) field.E
 	return validatePodTemplate(at, t, templateRules(old))
 }
 
+// ValidateTemplateMeta judges the labels and annotations of a template alone.
+func ValidateTemplateMeta(at *field.Path, t, old *corev1.PodTemplateSpec) field.ErrorList {
+	return validateLabelled(at, t, templateRules(old))
+}
+
+func validateLabelled(at *field.Path, t *corev1.PodTemplateSpec, rules podRules) field.ErrorList {
+	return slices.Concat(
+		rule.Labels(at.Child("labels"), t.Labels),
+		validation.ValidateAnnotations(t.Annotations, at.Child("annotations")),
+		validatePodAnnotations(at.Child("annotations"), t.Annotations, &t.Spec, rules))
+}
+
 func validatePodTemplate(at *field.Path, t *corev1.PodTemplateSpec, rules podRules) field.ErrorList {
 	spec := at.Child("spec")
 	errs := slices.Concat(
-		rule.Labels(at.Child("labels"), t.Labels),
-		validation.ValidateAnnotations(t.Annotations, at.Child("annotations")),
-		validatePodAnnotations(at.Child("annotations"), t.Annotations, &t.Spec, rules),
+		validateLabelled(at, t, rules),
 		validatePodSpec(spec, &t.Spec, nil, rules),
 		validateSeccompAgrees(spec, &t.ObjectMeta, &t.Spec),
 		validateAppArmorAgrees(spec, &t.ObjectMeta, &t.Spec),

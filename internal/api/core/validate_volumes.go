@@ -94,17 +94,26 @@ func (j *podJudge) validateVolumeSource(at *field.Path, v *corev1.Volume) field.
 		kindOf("projected", s.Projected, j.validateProjected),
 		kindOf("scaleIO", s.ScaleIO, validateScaleIO),
 		kindOf("csi", s.CSI, validateCSIVolume),
-		kindOf("ephemeral", s.Ephemeral, validateEphemeral),
+		kindOf("ephemeral", s.Ephemeral, func(claim *field.Path, e *corev1.EphemeralVolumeSource) field.ErrorList {
+			return append(validateEphemeral(claim, e), j.validateClaimName(at, v.Name)...)
+		}),
 		kindOf("image", s.Image, j.validateImageVolume),
 	)
 	if i := s.ISCSI; i != nil && i.InitiatorName != nil && len(v.Name+":"+i.TargetPortal) > maxISCSIName {
 		errs = append(errs, field.Invalid(at.Child("name"), v.Name, iscsiNameTooLong))
 	}
-	if s.Ephemeral != nil && j.meta != nil && j.meta.Name != "" && v.Name != "" {
-		claim := j.meta.Name + "-" + v.Name
-		for _, why := range meta.DNSSubdomain(claim, false) {
-			errs = append(errs, field.Invalid(at.Child("name"), v.Name, fmt.Sprintf("PVC name %q: %v", claim, why)))
-		}
+	return errs
+}
+
+// validateClaimName judges the name that the claim of an ephemeral volume will have.
+func (j *podJudge) validateClaimName(at *field.Path, volume string) field.ErrorList {
+	if j.meta == nil || j.meta.Name == "" || volume == "" {
+		return nil
+	}
+	var errs field.ErrorList
+	claim := j.meta.Name + "-" + volume
+	for _, why := range meta.DNSSubdomain(claim, false) {
+		errs = append(errs, field.Invalid(at.Child("name"), volume, fmt.Sprintf("PVC name %q: %v", claim, why)))
 	}
 	return errs
 }

@@ -32,7 +32,7 @@ func validateSliceUpdate(s, old *discoveryv1.EndpointSlice) field.ErrorList {
 	if len(bad) > 0 && !equality.Semantic.DeepEqual(s.Endpoints, old.Endpoints) {
 		errs = append(errs, bad...)
 	}
-	return append(errs, rule.Unchanged(field.NewPath("addressType"), s.AddressType, old.AddressType)...)
+	return append(errs, rule.Fixed(field.NewPath("addressType"), s.AddressType, old.AddressType)...)
 }
 
 func validateHead(s *discoveryv1.EndpointSlice) field.ErrorList {
@@ -86,7 +86,7 @@ func validateEndpoints(at *field.Path, s *discoveryv1.EndpointSlice) field.Error
 func validateEndpoint(at *field.Path, e *discoveryv1.Endpoint, kind discoveryv1.AddressType) field.ErrorList {
 	var errs field.ErrorList
 	if len(e.Addresses) == 0 {
-		errs = append(errs, field.Required(at.Child("addresses"), "must contain at least 1 address"))
+		errs = append(errs, field.Required(at.Child("addresses"), ""))
 	}
 	errs = append(errs, rule.MaxItems(at.Child("addresses"), len(e.Addresses), maxAddresses)...)
 	for i, a := range e.Addresses {

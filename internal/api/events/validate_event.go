@@ -19,6 +19,7 @@ const reporterField = "reportingController"
 
 func validate(obj api.Object) field.ErrorList {
 	errs := meta.ValidateObjectMeta(obj, true, meta.DNSSubdomain)
+	errs = append(errs, meta.ValidateFinalizers(obj)...)
 	return append(errs, validateEvent(obj.(*corev1.Event))...)
 }
 

@@ -51,7 +51,10 @@ func flowSchema() *api.Resource {
 			meta.AgeColumn(),
 			meta.Column("MissingPL", "Whether the priority level does not exist."),
 		},
-		Row: flowSchemaRow,
+		Row:            flowSchemaRow,
+		Validate:       validateSchema,
+		ValidateUpdate: validateSchemaUpdate,
+		ValidateStatus: validateSchemaStatus,
 	}.Resource()
 }
 

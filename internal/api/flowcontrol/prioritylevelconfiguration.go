@@ -40,6 +40,9 @@ func priorityLevelConfiguration() *api.Resource {
 		UnconditionalUpdate: true,
 		Columns:             priorityLevelColumns(),
 		Row:                 priorityLevelRow,
+		Validate:            validateLevel,
+		ValidateUpdate:      validateLevelUpdate,
+		ValidateStatus:      validateLevelStatus,
 	}.Resource()
 }
 

@@ -44,9 +44,11 @@ type Entry[T api.Object] struct {
 	ValidateUpdate func(obj, old T) field.ErrorList
 	ValidateStatus func(obj, old T) field.ErrorList
 	// Name judges names, DNSSubdomain when nil.
-	Name        NameRule
-	Warnings    func(obj, old T) []string
-	GracePeriod func(obj T, asked *int64) int64
+	Name NameRule
+	// AnyFinalizer lets finalizers have no domain, as upstream does for some kinds.
+	AnyFinalizer bool
+	Warnings     func(obj, old T) []string
+	GracePeriod  func(obj T, asked *int64) int64
 
 	CreateOnUpdate      bool
 	UnconditionalUpdate bool
@@ -181,6 +183,9 @@ func Update[T api.Object](f func(obj, old T)) func(obj, old api.Object) {
 func (e Entry[T]) validateCreate(name NameRule) func(api.Object) field.ErrorList {
 	return func(obj api.Object) field.ErrorList {
 		errs := ValidateObjectMeta(obj, e.Namespaced, name)
+		if !e.AnyFinalizer {
+			errs = append(errs, ValidateFinalizers(obj)...)
+		}
 		if e.Validate != nil {
 			errs = append(errs, e.Validate(obj.(T))...)
 		}
@@ -189,13 +194,22 @@ func (e Entry[T]) validateCreate(name NameRule) func(api.Object) field.ErrorList
 }
 
 func (e Entry[T]) validateUpdate(f func(obj, old T) field.ErrorList) func(obj, old api.Object) field.ErrorList {
-	return ValidateUpdate(e.Namespaced, f)
+	return validateUpdate(e.Namespaced, e.AnyFinalizer, f)
 }
 
 // ValidateUpdate turns a typed function that judges an update into one on api.Object that judges the metadata as well.
 func ValidateUpdate[T api.Object](namespaced bool, f func(obj, old T) field.ErrorList) func(obj, old api.Object) field.ErrorList {
+	return validateUpdate(namespaced, false, f)
+}
+
+func validateUpdate[T api.Object](
+	namespaced, anyFinalizer bool, f func(obj, old T) field.ErrorList,
+) func(obj, old api.Object) field.ErrorList {
 	return func(obj, old api.Object) field.ErrorList {
 		errs := ValidateObjectMetaUpdate(obj, old, namespaced)
+		if !anyFinalizer {
+			errs = append(errs, ValidateFinalizers(obj)...)
+		}
 		if f != nil {
 			errs = append(errs, f(obj.(T), old.(T))...)
 		}

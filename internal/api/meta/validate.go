@@ -39,11 +39,10 @@ func AnyName(name string, prefix bool) []string {
 }
 
 // ValidateObjectMeta judges the metadata of an object about to be created: name, namespace, labels, annotations and their
-// size, owner references, finalizers, managed fields.
+// size, owner references, the form of finalizers, managed fields.
 func ValidateObjectMeta(obj api.Object, namespaced bool, name NameRule) field.ErrorList {
 	at := field.NewPath("metadata")
-	errs := validation.ValidateObjectMetaAccessor(obj, namespaced, validation.ValidateNameFunc(name), at)
-	return append(errs, ValidateFinalizers(at.Child("finalizers"), obj.GetFinalizers())...)
+	return validation.ValidateObjectMetaAccessor(obj, namespaced, validation.ValidateNameFunc(name), at)
 }
 
 // ValidateObjectMetaUpdate judges the metadata of an update: what ValidateObjectMeta does, with a laxer rule for the name, which
@@ -51,6 +50,5 @@ func ValidateObjectMeta(obj api.Object, namespaced bool, name NameRule) field.Er
 func ValidateObjectMetaUpdate(obj, old api.Object, namespaced bool) field.ErrorList {
 	at := field.NewPath("metadata")
 	errs := validation.ValidateObjectMetaAccessor(obj, namespaced, validation.ValidateNameFunc(AnyName), at)
-	errs = append(errs, ValidateFinalizers(at.Child("finalizers"), obj.GetFinalizers())...)
 	return append(errs, validation.ValidateObjectMetaAccessorUpdate(obj, old, at)...)
 }

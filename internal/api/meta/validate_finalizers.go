@@ -5,13 +5,15 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"coracle.dev/coracle/internal/api"
 )
 
 // ValidateFinalizers judges metadata.finalizers beyond their form: names without a domain are Kubernetes' own.
-func ValidateFinalizers(at *field.Path, finalizers []string) field.ErrorList {
+func ValidateFinalizers(obj api.Object) field.ErrorList {
 	var errs field.ErrorList
-	for i, f := range finalizers {
-		errs = append(errs, ValidateFinalizer(at.Index(i), f)...)
+	for i, f := range obj.GetFinalizers() {
+		errs = append(errs, ValidateFinalizer(field.NewPath("metadata", "finalizers").Index(i), f)...)
 	}
 	return errs
 }

@@ -27,9 +27,5 @@ func validateIPAddress(a *networkingv1.IPAddress) field.ErrorList {
 }
 
 func validateIPAddressUpdate(a, old *networkingv1.IPAddress) field.ErrorList {
-	at := field.NewPath("spec", "parentRef")
-	if a.Spec.ParentRef == nil {
-		return field.ErrorList{field.Required(at, "")}
-	}
-	return rule.Unchanged(at, a.Spec.ParentRef, old.Spec.ParentRef)
+	return append(validateIPAddress(a), rule.Fixed(field.NewPath("spec", "parentRef"), a.Spec.ParentRef, old.Spec.ParentRef)...)
 }

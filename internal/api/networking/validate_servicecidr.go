@@ -20,7 +20,7 @@ func validateServiceCIDR(c *networkingv1.ServiceCIDR) field.ErrorList {
 	for i, r := range ranges {
 		errs = append(errs, utilvalidation.IsValidCIDR(at.Index(i), r)...)
 	}
-	if !rule.RangesOnePerFamily(ranges) {
+	if len(ranges) == 2 && len(errs) == 0 && !rule.RangesOnePerFamily(ranges) {
 		errs = append(errs, field.Invalid(at, ranges,
 			"may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"))
 	}

@@ -27,5 +27,6 @@ func runtimeClass() *api.Resource {
 		Validate:       validateClass,
 		ValidateUpdate: validateClassUpdate,
 		Warnings:       warnClass,
+		AnyFinalizer:   true,
 	}.Resource()
 }

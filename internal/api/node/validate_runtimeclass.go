@@ -9,12 +9,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"coracle.dev/coracle/internal/api/core"
-	"coracle.dev/coracle/internal/api/meta"
 	"coracle.dev/coracle/internal/api/rule"
 )
 
 func validateClass(c *nodev1.RuntimeClass) field.ErrorList {
-	errs := rule.GivenName(field.NewPath("handler"), c.Handler, meta.DNSLabel)
+	errs := rule.ShortName(field.NewPath("handler"), c.Handler)
 	if c.Overhead != nil {
 		errs = append(errs, core.ValidateOverhead(field.NewPath("overhead"), c.Overhead.PodFixed)...)
 	}
@@ -27,7 +26,7 @@ func validateClass(c *nodev1.RuntimeClass) field.ErrorList {
 }
 
 func validateClassUpdate(c, old *nodev1.RuntimeClass) field.ErrorList {
-	return append(validateClass(c), rule.Unchanged(field.NewPath("handler"), c.Handler, old.Handler)...)
+	return append(validateClass(c), rule.Fixed(field.NewPath("handler"), c.Handler, old.Handler)...)
 }
 
 // validateTolerations refuses a toleration that differs from an earlier one in its seconds only.

@@ -5,4 +5,4 @@
 // again when a resource is added to the catalogue or k8s.io/api changes; a test compares the documents with the catalogue.
 package openapi
 
-//go:generate sh -c "cd gen && go run . ../documents"
+//go:generate sh -c "cd gen && go run -mod=mod . ../documents"

@@ -54,5 +54,6 @@ func podDisruptionBudget() *api.Resource {
 		Validate:       validateBudget,
 		ValidateUpdate: validateBudgetUpdate,
 		ValidateStatus: validateBudgetStatus,
+		AnyFinalizer:   true,
 	}.Resource()
 }

@@ -37,7 +37,7 @@ func validateRules(rules []rbacv1.PolicyRule, namespaced bool) field.ErrorList {
 func validateRule(at *field.Path, r *rbacv1.PolicyRule, namespaced bool) field.ErrorList {
 	var errs field.ErrorList
 	if len(r.Verbs) == 0 {
-		errs = append(errs, field.Required(at.Child("verbs"), "verbs must contain at least one value"))
+		errs = append(errs, field.Required(at.Child("verbs"), ""))
 	}
 	if urls := r.NonResourceURLs; len(urls) > 0 {
 		at := at.Child("nonResourceURLs")

@@ -25,5 +25,7 @@ func deviceClass() *api.Resource {
 		ReturnDeleted:       true,
 		Columns:             meta.AgeColumns(),
 		Row:                 meta.AgeRow[*resourcev1.DeviceClass],
+		Validate:            validateClass,
+		ValidateUpdate:      validateClassUpdate,
 	}.Resource()
 }

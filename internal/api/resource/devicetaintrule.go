@@ -54,6 +54,9 @@ func deviceTaintRule() *api.Resource {
 			}
 			return []any{r.Name, t.Key, t.Value, string(t.Effect), added, meta.Age(r, now)}
 		},
+		Validate:       validateTaintRule,
+		ValidateUpdate: validateTaintRuleUpdate,
+		ValidateStatus: validateTaintRuleStatus,
 	}.Resource()
 }
 

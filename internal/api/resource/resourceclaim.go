@@ -56,6 +56,9 @@ func resourceClaim() *api.Resource {
 		Row: func(c *resourcev1.ResourceClaim, now time.Time) []any {
 			return []any{c.Name, claimState(c), meta.Age(c, now)}
 		},
+		Validate:       validateClaim,
+		ValidateUpdate: validateClaimUpdate,
+		ValidateStatus: validateClaimStatus,
 	}.Resource()
 }
 

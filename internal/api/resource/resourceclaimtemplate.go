@@ -26,5 +26,7 @@ func resourceClaimTemplate() *api.Resource {
 		ReturnDeleted:       true,
 		Columns:             meta.AgeColumns(),
 		Row:                 meta.AgeRow[*resourcev1.ResourceClaimTemplate],
+		Validate:            validateTemplate,
+		ValidateUpdate:      validateTemplateUpdate,
 	}.Resource()
 }

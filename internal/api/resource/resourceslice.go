@@ -53,6 +53,8 @@ func resourceSlice() *api.Resource {
 		Indexes: map[string]func(*resourcev1.ResourceSlice) []string{
 			api.IndexNode: func(s *resourcev1.ResourceSlice) []string { return []string{meta.Deref(s.Spec.NodeName)} },
 		},
+		Validate:       validateSlice,
+		ValidateUpdate: validateSliceUpdate,
 	}.Resource()
 }
 

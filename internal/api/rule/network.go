@@ -2,7 +2,6 @@ package rule
 
 import (
 	"fmt"
-	"net/netip"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
@@ -62,15 +61,13 @@ func OnePerFamily(addresses []string) bool {
 	return v4 <= 1 && v6 <= 1
 }
 
-// RangesOnePerFamily is OnePerFamily for CIDRs.
+// RangesOnePerFamily tells whether there is one CIDR, or one of each family.
 func RangesOnePerFamily(ranges []string) bool {
-	var addresses []string
-	for _, r := range ranges {
-		if p, err := netip.ParsePrefix(r); err == nil {
-			addresses = append(addresses, p.Addr().String())
-		}
+	if len(ranges) < 2 {
+		return true
 	}
-	return OnePerFamily(addresses)
+	dual, err := netutils.IsDualStackCIDRStrings(ranges)
+	return err == nil && dual && len(ranges) == 2
 }
 
 // Hostname judges a DNS name, which must not look like an address.

@@ -3,8 +3,10 @@ package rule
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -52,6 +54,14 @@ func GivenName(at *field.Path, value string, rule func(name string, prefix bool)
 // Unchanged refuses any change of a field; empty and absent lists and maps are the same.
 func Unchanged(at *field.Path, now, before any) field.ErrorList {
 	return validation.ValidateImmutableField(now, before, at)
+}
+
+// Fixed is Unchanged for fields whose errors do not show the value.
+func Fixed(at *field.Path, now, before any) field.ErrorList {
+	if len(Unchanged(at, now, before)) == 0 {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(at, nil, Immutable)}
 }
 
 // OneOf refuses values that are not allowed. The error names the allowed ones in the order given.
@@ -139,6 +149,30 @@ func GivenDNSLabel(at *field.Path, value string) field.ErrorList {
 // DNSSubdomain judges a value as a DNS-1123 subdomain.
 func DNSSubdomain(at *field.Path, value string) field.ErrorList {
 	return Messages(at, value, utilvalidation.IsDNS1123Subdomain(value))
+}
+
+// ShortName judges a value as DNSLabel does, in the words of the fields whose rules upstream generates.
+func ShortName(at *field.Path, value string) field.ErrorList {
+	if value == "" {
+		return Given(at, value)
+	}
+	return Messages(at, value, content.IsDNS1123Label(value))
+}
+
+// maxDriver is how long the name of a driver can be, in characters.
+const maxDriver = 63
+
+// DriverName judges the name of a driver that must be given: a DNS subdomain in any case. Like ShortName it is for fields whose
+// rules upstream generates.
+func DriverName(at *field.Path, name string) field.ErrorList {
+	if name == "" {
+		return Given(at, name)
+	}
+	errs := Messages(at, name, content.IsDNS1123SubdomainCaseless(name))
+	if utf8.RuneCountInString(name) > maxDriver {
+		errs = append(errs, field.TooLongCharacters(at, name, maxDriver))
+	}
+	return errs
 }
 
 // QualifiedName judges a name that may have a DNS prefix and a slash, such as a label key.

@@ -13,7 +13,11 @@ import (
 )
 
 func validateCapacity(c *storagev1.CSIStorageCapacity) field.ErrorList {
-	errs := rule.Selector(field.NewPath("nodeTopology"), c.NodeTopology, false)
+	return validateCapacityParts(c, false)
+}
+
+func validateCapacityParts(c *storagev1.CSIStorageCapacity, laxSelector bool) field.ErrorList {
+	errs := rule.Selector(field.NewPath("nodeTopology"), c.NodeTopology, laxSelector)
 	errs = append(errs, rule.DNSSubdomain(field.NewPath("storageClassName"), c.StorageClassName)...)
 	if c.Capacity != nil {
 		errs = append(errs, rule.NonNegativeQuantity(field.NewPath("capacity"), *c.Capacity)...)
@@ -22,7 +26,8 @@ func validateCapacity(c *storagev1.CSIStorageCapacity) field.ErrorList {
 }
 
 func validateCapacityUpdate(c, old *storagev1.CSIStorageCapacity) field.ErrorList {
-	errs := rule.Unchanged(field.NewPath("nodeTopology"), c.NodeTopology, old.NodeTopology)
+	errs := validateCapacityParts(c, rule.LaxSelector(old.NodeTopology))
+	errs = append(errs, rule.Unchanged(field.NewPath("nodeTopology"), c.NodeTopology, old.NodeTopology)...)
 	return append(errs, rule.Unchanged(field.NewPath("storageClassName"), c.StorageClassName, old.StorageClassName)...)
 }
 

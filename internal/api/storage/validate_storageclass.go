@@ -37,10 +37,11 @@ func validateStorageClass(c *storagev1.StorageClass) field.ErrorList {
 }
 
 func validateStorageClassUpdate(c, old *storagev1.StorageClass) field.ErrorList {
-	errs := rule.Unchanged(field.NewPath("parameters"), c.Parameters, old.Parameters)
-	errs = append(errs, rule.Unchanged(field.NewPath("provisioner"), c.Provisioner, old.Provisioner)...)
-	errs = append(errs, rule.Unchanged(field.NewPath("reclaimPolicy"), c.ReclaimPolicy, old.ReclaimPolicy)...)
-	return append(errs, rule.Unchanged(field.NewPath("volumeBindingMode"), c.VolumeBindingMode, old.VolumeBindingMode)...)
+	errs := validateStorageClass(c)
+	errs = append(errs, rule.Fixed(field.NewPath("parameters"), c.Parameters, old.Parameters)...)
+	errs = append(errs, rule.Fixed(field.NewPath("provisioner"), c.Provisioner, old.Provisioner)...)
+	errs = append(errs, rule.Fixed(field.NewPath("reclaimPolicy"), c.ReclaimPolicy, old.ReclaimPolicy)...)
+	return append(errs, rule.Fixed(field.NewPath("volumeBindingMode"), c.VolumeBindingMode, old.VolumeBindingMode)...)
 }
 
 // validateDriver judges the name of who makes the volumes, which is not always a CSI driver.

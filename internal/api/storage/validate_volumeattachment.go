@@ -19,7 +19,7 @@ const (
 
 func validateAttachment(a *storagev1.VolumeAttachment) field.ErrorList {
 	at := field.NewPath("spec")
-	errs := core.ValidateCSIDriverName(at.Child("attacher"), a.Spec.Attacher)
+	errs := rule.DriverName(at.Child("attacher"), a.Spec.Attacher)
 	errs = append(errs, validateAttachmentSource(at.Child("source"), &a.Spec.Source)...)
 	errs = append(errs, rule.DNSSubdomain(at.Child("nodeName"), a.Spec.NodeName)...)
 	errs = append(errs, validateAttachmentState(&a.Status)...)
@@ -30,7 +30,7 @@ func validateAttachment(a *storagev1.VolumeAttachment) field.ErrorList {
 }
 
 func validateAttachmentUpdate(a, old *storagev1.VolumeAttachment) field.ErrorList {
-	return append(validateAttachment(a), rule.Unchanged(field.NewPath("spec"), a.Spec, old.Spec)...)
+	return append(validateAttachment(a), rule.Fixed(field.NewPath("spec"), a.Spec, old.Spec)...)
 }
 
 func validateAttachmentSource(at *field.Path, s *storagev1.VolumeAttachmentSource) field.ErrorList {

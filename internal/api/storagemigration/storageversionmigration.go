@@ -37,6 +37,9 @@ func storageVersionMigration() *api.Resource {
 		Row: func(m *storagemigrationv1.StorageVersionMigration, _ time.Time) []any {
 			return []any{m.Name, m.Spec.Resource.String(), migrationStatus(m)}
 		},
+		Validate:       validateMigration,
+		ValidateUpdate: validateMigrationUpdate,
+		ValidateStatus: validateMigrationStatus,
 	}.Resource()
 }
 

@@ -14,11 +14,11 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"coracle.dev/coracle/internal/api"
 	"coracle.dev/coracle/internal/api/codec"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/apiserver/lookup"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/store"
@@ -84,13 +84,13 @@ func NewServices(ctx context.Context, cfg Config) (*Services, error) {
 		}
 		s.families = append(s.families, family)
 	}
-	r, ok := cfg.Catalogue.Resource(ipAddresses())
+	r, ok := cfg.Catalogue.Resource(kinds.IPAddresses())
 	if !ok {
 		return nil, errors.New("allocating services: the catalogue has no ipaddresses")
 	}
 	s.addresses = codec.StorageCodec(r)
 	s.folder = storagePrefix + r.StoragePath + "/"
-	services, ok := cfg.Catalogue.Resource(schema.GroupResource{Resource: "services"})
+	services, ok := cfg.Catalogue.Resource(kinds.Services())
 	if !ok {
 		return nil, errors.New("allocating services: the catalogue has no services")
 	}
@@ -102,10 +102,6 @@ func NewServices(ctx context.Context, cfg Config) (*Services, error) {
 		return nil, fmt.Errorf("opening %s: %w", rangesPrefix, err)
 	}
 	return s, nil
-}
-
-func ipAddresses() schema.GroupResource {
-	return schema.GroupResource{Group: networkingv1.GroupName, Resource: "ipaddresses"}
 }
 
 // rangeAllocation describes a kind that is stored and never served.
@@ -164,7 +160,7 @@ type state struct {
 }
 
 func (s *Services) read() (*state, error) {
-	addresses, err := s.cfg.Objects.Snapshot(ipAddresses())
+	addresses, err := s.cfg.Objects.Snapshot(kinds.IPAddresses())
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +183,7 @@ func (s *Services) read() (*state, error) {
 
 // ranges lists the ready ServiceCIDRs, and for a family without one the server's own range.
 func (s *Services) ranges() ([]ipRange, error) {
-	gr := schema.GroupResource{Group: networkingv1.GroupName, Resource: "servicecidrs"}
+	gr := kinds.ServiceCIDRs()
 	snapshot, err := s.cfg.Objects.Snapshot(gr)
 	if err != nil {
 		return nil, err

@@ -10,9 +10,9 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/store"
 )
@@ -35,51 +35,87 @@ func TestCreate(t *testing.T) {
 	cases := []struct {
 		name, cidrs, spec, want, err string
 	}{
-		{"plain", one, `{type: ClusterIP}`,
-			`{type: ClusterIP, clusterIP: 10.0.0.17, clusterIPs: [10.0.0.17], ipFamilies: [IPv4], ipFamilyPolicy: SingleStack}`, ""},
-		{"asked", one, `{type: ClusterIP, clusterIP: 10.0.0.9}`,
-			`{type: ClusterIP, clusterIP: 10.0.0.9, clusterIPs: [10.0.0.9], ipFamilies: [IPv4], ipFamilyPolicy: SingleStack}`, ""},
-		{"taken", one, `{type: ClusterIP, clusterIP: 10.0.0.2}`, "",
-			`Service "s" is invalid: spec.clusterIPs: Invalid value: ["10.0.0.2"]: failed to allocate IP 10.0.0.2: provided IP is already allocated`},
+		{
+			"plain", one, `{type: ClusterIP}`,
+			`{type: ClusterIP, clusterIP: 10.0.0.17, clusterIPs: [10.0.0.17], ipFamilies: [IPv4], ipFamilyPolicy: SingleStack}`, "",
+		},
+		{
+			"asked", one, `{type: ClusterIP, clusterIP: 10.0.0.9}`,
+			`{type: ClusterIP, clusterIP: 10.0.0.9, clusterIPs: [10.0.0.9], ipFamilies: [IPv4], ipFamilyPolicy: SingleStack}`, "",
+		},
+		{
+			"taken", one, `{type: ClusterIP, clusterIP: 10.0.0.2}`, "",
+			`Service "s" is invalid: spec.clusterIPs: Invalid value: ["10.0.0.2"]: failed to allocate IP 10.0.0.2: provided IP is already allocated`,
+		},
 		{"outside", one, `{type: ClusterIP, clusterIP: 10.1.0.2}`, "", "the provided network does not match the current range"},
-		{"the network", one, `{type: ClusterIP, clusterIP: 10.0.0.0}`, "",
-			"the provided IP (10.0.0.0) is not in the valid range. The range of valid IPs is 10.0.0.0/24"},
+		{
+			"the network", one, `{type: ClusterIP, clusterIP: 10.0.0.0}`, "",
+			"the provided IP (10.0.0.0) is not in the valid range. The range of valid IPs is 10.0.0.0/24",
+		},
 		{"broadcast", one, `{type: ClusterIP, clusterIP: 10.0.0.255}`, "", "is not in the valid range"},
 		{"nonsense", one, `{type: ClusterIP, clusterIP: x}`, "", "spec.clusterIPs[0]: Invalid value: \"x\": must be a valid IP address"},
 		{"plural only", one, `{type: ClusterIP, clusterIPs: [10.0.0.9]}`, "", "must be empty when `clusterIP` is not specified"},
 		{"unequal", one, `{type: ClusterIP, clusterIP: 10.0.0.8, clusterIPs: [10.0.0.9]}`, "", "first value must match `clusterIP`"},
-		{"headless", one, `{type: ClusterIP, clusterIP: None, selector: {a: b}}`,
-			`{type: ClusterIP, clusterIP: None, clusterIPs: [None], selector: {a: b}, ipFamilies: [IPv4], ipFamilyPolicy: SingleStack}`, ""},
-		{"bare", one, `{type: ClusterIP, clusterIP: None}`,
-			`{type: ClusterIP, clusterIP: None, clusterIPs: [None], ipFamilies: [IPv4, IPv6], ipFamilyPolicy: RequireDualStack}`, ""},
+		{
+			"headless", one, `{type: ClusterIP, clusterIP: None, selector: {a: b}}`,
+			`{type: ClusterIP, clusterIP: None, clusterIPs: [None], selector: {a: b}, ipFamilies: [IPv4], ipFamilyPolicy: SingleStack}`, "",
+		},
+		{
+			"bare", one, `{type: ClusterIP, clusterIP: None}`,
+			`{type: ClusterIP, clusterIP: None, clusterIPs: [None], ipFamilies: [IPv4, IPv6], ipFamilyPolicy: RequireDualStack}`, "",
+		},
 		{"external", one, `{type: ExternalName, externalName: x.y}`, `{type: ExternalName, externalName: x.y}`, ""},
 		{"other family", one, `{type: ClusterIP, ipFamilies: [IPv6]}`, "", `spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster`},
 		{"both on one", one, `{type: ClusterIP, ipFamilyPolicy: RequireDualStack}`, "", "this cluster is not configured for dual-stack services"},
-		{"preferred on one", one, `{type: ClusterIP, ipFamilyPolicy: PreferDualStack}`,
-			`{type: ClusterIP, clusterIP: 10.0.0.17, clusterIPs: [10.0.0.17], ipFamilies: [IPv4], ipFamilyPolicy: PreferDualStack}`, ""},
-		{"both", one + " " + two, `{type: ClusterIP, ipFamilyPolicy: RequireDualStack}`,
-			`{type: ClusterIP, clusterIP: 10.0.0.17, clusterIPs: [10.0.0.17, "fd00::101"], ipFamilies: [IPv4, IPv6], ipFamilyPolicy: RequireDualStack}`, ""},
-		{"both, IPv6 first", one + " " + two, `{type: ClusterIP, ipFamilies: [IPv6], ipFamilyPolicy: PreferDualStack}`,
-			`{type: ClusterIP, clusterIP: "fd00::101", clusterIPs: ["fd00::101", 10.0.0.17], ipFamilies: [IPv6, IPv4], ipFamilyPolicy: PreferDualStack}`, ""},
-		{"two addresses, one family", one + " " + two, `{type: ClusterIP, clusterIP: 10.0.0.8, clusterIPs: [10.0.0.8, 10.0.0.9], ipFamilyPolicy: RequireDualStack}`,
-			"", "may specify no more than one IP for each IP family"},
-		{"two addresses, single policy", one + " " + two, `{type: ClusterIP, clusterIP: 10.0.0.8, clusterIPs: [10.0.0.8, "fd00::8"]}`,
-			"", "must be 'RequireDualStack' or 'PreferDualStack' when multiple cluster IPs are specified"},
-		{"family unlike address", one + " " + two, `{type: ClusterIP, clusterIP: 10.0.0.8, ipFamilies: [IPv6]}`, "",
-			"expected an IPv6 value as indicated by `ipFamilies[0]`"},
-		{"node port", one, `{type: NodePort, ports: [{port: 80, protocol: TCP}, {port: 80, protocol: UDP}, {port: 81, protocol: TCP}]}`,
+		{
+			"preferred on one", one, `{type: ClusterIP, ipFamilyPolicy: PreferDualStack}`,
+			`{type: ClusterIP, clusterIP: 10.0.0.17, clusterIPs: [10.0.0.17], ipFamilies: [IPv4], ipFamilyPolicy: PreferDualStack}`, "",
+		},
+		{
+			"both", one + " " + two, `{type: ClusterIP, ipFamilyPolicy: RequireDualStack}`,
+			`{type: ClusterIP, clusterIP: 10.0.0.17, clusterIPs: [10.0.0.17, "fd00::101"], ipFamilies: [IPv4, IPv6], ipFamilyPolicy: RequireDualStack}`, "",
+		},
+		{
+			"both, IPv6 first", one + " " + two, `{type: ClusterIP, ipFamilies: [IPv6], ipFamilyPolicy: PreferDualStack}`,
+			`{type: ClusterIP, clusterIP: "fd00::101", clusterIPs: ["fd00::101", 10.0.0.17], ipFamilies: [IPv6, IPv4], ipFamilyPolicy: PreferDualStack}`, "",
+		},
+		{
+			"two addresses, one family", one + " " + two, `{type: ClusterIP, clusterIP: 10.0.0.8, clusterIPs: [10.0.0.8, 10.0.0.9], ipFamilyPolicy: RequireDualStack}`,
+			"", "may specify no more than one IP for each IP family",
+		},
+		{
+			"two addresses, single policy", one + " " + two, `{type: ClusterIP, clusterIP: 10.0.0.8, clusterIPs: [10.0.0.8, "fd00::8"]}`,
+			"", "must be 'RequireDualStack' or 'PreferDualStack' when multiple cluster IPs are specified",
+		},
+		{
+			"family unlike address", one + " " + two, `{type: ClusterIP, clusterIP: 10.0.0.8, ipFamilies: [IPv6]}`, "",
+			"expected an IPv6 value as indicated by `ipFamilies[0]`",
+		},
+		{
+			"node port", one, `{type: NodePort, ports: [{port: 80, protocol: TCP}, {port: 80, protocol: UDP}, {port: 81, protocol: TCP}]}`,
 			`{type: NodePort, clusterIP: 10.0.0.17, clusterIPs: [10.0.0.17], ipFamilies: [IPv4], ipFamilyPolicy: SingleStack, ports: [
-			{port: 80, protocol: TCP, nodePort: 30086}, {port: 80, protocol: UDP, nodePort: 30086}, {port: 81, protocol: TCP, nodePort: 30087}]}`, ""},
-		{"asked node port", one, `{type: NodePort, ports: [{port: 80, protocol: TCP, nodePort: 30000}]}`,
-			`{type: NodePort, clusterIP: 10.0.0.17, clusterIPs: [10.0.0.17], ipFamilies: [IPv4], ipFamilyPolicy: SingleStack, ports: [{port: 80, protocol: TCP, nodePort: 30000}]}`, ""},
-		{"taken node port", one, `{type: NodePort, ports: [{port: 80, protocol: TCP, nodePort: 30001}]}`, "",
-			`spec.ports[0].nodePort: Invalid value: 30001: provided port is already allocated`},
-		{"node port outside", one, `{type: NodePort, ports: [{port: 80, protocol: TCP, nodePort: 80}]}`, "",
-			"provided port is not in the valid range. The range of valid ports is 30000-32767"},
-		{"balancer without node ports", one, `{type: LoadBalancer, allocateLoadBalancerNodePorts: false, ports: [{port: 80, protocol: TCP}]}`,
-			`{type: LoadBalancer, allocateLoadBalancerNodePorts: false, clusterIP: 10.0.0.17, clusterIPs: [10.0.0.17], ipFamilies: [IPv4], ipFamilyPolicy: SingleStack, ports: [{port: 80, protocol: TCP}]}`, ""},
-		{"health check", one, `{type: LoadBalancer, externalTrafficPolicy: Local, ports: [{port: 80, protocol: TCP}]}`,
-			`{type: LoadBalancer, externalTrafficPolicy: Local, healthCheckNodePort: 30087, clusterIP: 10.0.0.17, clusterIPs: [10.0.0.17], ipFamilies: [IPv4], ipFamilyPolicy: SingleStack, ports: [{port: 80, protocol: TCP, nodePort: 30086}]}`, ""},
+			{port: 80, protocol: TCP, nodePort: 30086}, {port: 80, protocol: UDP, nodePort: 30086}, {port: 81, protocol: TCP, nodePort: 30087}]}`, "",
+		},
+		{
+			"asked node port", one, `{type: NodePort, ports: [{port: 80, protocol: TCP, nodePort: 30000}]}`,
+			`{type: NodePort, clusterIP: 10.0.0.17, clusterIPs: [10.0.0.17], ipFamilies: [IPv4], ipFamilyPolicy: SingleStack, ports: [{port: 80, protocol: TCP, nodePort: 30000}]}`, "",
+		},
+		{
+			"taken node port", one, `{type: NodePort, ports: [{port: 80, protocol: TCP, nodePort: 30001}]}`, "",
+			`spec.ports[0].nodePort: Invalid value: 30001: provided port is already allocated`,
+		},
+		{
+			"node port outside", one, `{type: NodePort, ports: [{port: 80, protocol: TCP, nodePort: 80}]}`, "",
+			"provided port is not in the valid range. The range of valid ports is 30000-32767",
+		},
+		{
+			"balancer without node ports", one, `{type: LoadBalancer, allocateLoadBalancerNodePorts: false, ports: [{port: 80, protocol: TCP}]}`,
+			`{type: LoadBalancer, allocateLoadBalancerNodePorts: false, clusterIP: 10.0.0.17, clusterIPs: [10.0.0.17], ipFamilies: [IPv4], ipFamilyPolicy: SingleStack, ports: [{port: 80, protocol: TCP}]}`, "",
+		},
+		{
+			"health check", one, `{type: LoadBalancer, externalTrafficPolicy: Local, ports: [{port: 80, protocol: TCP}]}`,
+			`{type: LoadBalancer, externalTrafficPolicy: Local, healthCheckNodePort: 30087, clusterIP: 10.0.0.17, clusterIPs: [10.0.0.17], ipFamilies: [IPv4], ipFamilyPolicy: SingleStack, ports: [{port: 80, protocol: TCP, nodePort: 30086}]}`, "",
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -151,8 +187,10 @@ func TestUpdate(t *testing.T) {
 		{"to a name", `{type: ClusterIP}`, func(s *corev1.Service) {
 			s.Spec.Type, s.Spec.ClusterIP, s.Spec.ClusterIPs, s.Spec.IPFamilies = corev1.ServiceTypeExternalName, "", nil, nil
 		}, func(s *corev1.Service) bool { return s.Spec.ClusterIP == "" }, ""},
-		{"from a name", `{type: ExternalName}`, func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeClusterIP },
-			func(s *corev1.Service) bool { return s.Spec.ClusterIP == "10.0.0.17" }, ""},
+		{
+			"from a name", `{type: ExternalName}`, func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeClusterIP },
+			func(s *corev1.Service) bool { return s.Spec.ClusterIP == "10.0.0.17" }, "",
+		},
 		{"to two families", `{type: ClusterIP}`, func(s *corev1.Service) {
 			p := corev1.IPFamilyPolicyRequireDualStack
 			s.Spec.IPFamilyPolicy = &p
@@ -247,7 +285,7 @@ func TestRepair(t *testing.T) {
 	if err := w.write(s, parse(t, `{type: NodePort, ports: [{port: 80, protocol: TCP}]}`), nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	cache, err := w.client.Cache(client.Selection{Resource: schema.GroupResource{Resource: "services"}})
+	cache, err := w.client.Cache(client.Selection{Resource: kinds.Services()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +293,7 @@ func TestRepair(t *testing.T) {
 		t.Fatalf("something was repaired in a sound world: %+v %v", report, err)
 	}
 	// The address is lost, another leaked, a third is young, a fourth is someone else's; the ports are wrong.
-	w.client.Remove(ipAddresses(), "", "10.0.0.17")
+	w.client.Remove(kinds.IPAddresses(), "", "10.0.0.17")
 	address := func(name, by string, age metav1.Time) {
 		w.client.Load(&networkingv1.IPAddress{
 			ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: age, Labels: map[string]string{networkingv1.LabelManagedBy: by}},
@@ -272,12 +310,12 @@ func TestRepair(t *testing.T) {
 		t.Fatalf("report %+v, error %v", report, err)
 	}
 	for name, want := range map[string]bool{"10.0.0.17": true, "10.0.0.50": false, "10.0.0.51": true, "10.0.0.52": true} {
-		if _, err := w.client.Get(context.Background(), ipAddresses(), "", name); (err == nil) != want {
+		if _, err := w.client.Get(context.Background(), kinds.IPAddresses(), "", name); (err == nil) != want {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	w.client.Remove(ipAddresses(), "", "10.0.0.51")
-	w.client.Remove(ipAddresses(), "", "10.0.0.52")
+	w.client.Remove(kinds.IPAddresses(), "", "10.0.0.51")
+	w.client.Remove(kinds.IPAddresses(), "", "10.0.0.52")
 	w.check(nodePorts)
 }
 

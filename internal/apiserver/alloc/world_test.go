@@ -15,6 +15,7 @@ import (
 
 	"coracle.dev/coracle/internal/api"
 	"coracle.dev/coracle/internal/api/codec"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/apiserver/lookup"
 	"coracle.dev/coracle/internal/client/clientfake"
 	"coracle.dev/coracle/internal/store"
@@ -50,8 +51,8 @@ func newWorld(t failer, random Random) *world {
 		with.StoragePath = path
 		return &with
 	}
-	addresses := stored(ipAddresses(), "ipaddresses")
-	services := stored(schema.GroupResource{Resource: "services"}, "services/specs")
+	addresses := stored(kinds.IPAddresses(), "ipaddresses")
+	services := stored(kinds.Services(), "services/specs")
 	catalogue, err := catalogue.With(addresses, services)
 	if err != nil {
 		t.Fatalf("making the catalogue: %v", err)
@@ -104,11 +105,11 @@ func (s rangeSnapshot) Get(string) (store.Entry, bool) { return s.entry, s.entry
 
 // find returns the object behind a key.
 func (w *world) find(key string) (api.Object, schema.GroupResource, store.Codec) {
-	gr, c, namespace, name := schema.GroupResource{Resource: "services"}, w.service, "", ""
+	gr, c, namespace, name := kinds.Services(), w.service, "", ""
 	if rest, ok := strings.CutPrefix(key, "/registry/services/specs/"); ok {
 		namespace, name, _ = strings.Cut(rest, "/")
 	} else {
-		gr, c = ipAddresses(), w.address
+		gr, c = kinds.IPAddresses(), w.address
 		name = strings.TrimPrefix(key, "/registry/ipaddresses/")
 	}
 	obj, err := w.client.Get(context.Background(), gr, namespace, name)
@@ -226,7 +227,7 @@ func serviceKey(s *corev1.Service) string {
 }
 
 func (w *world) services() []*corev1.Service {
-	list, err := lookup.New(w.client).Snapshot(schema.GroupResource{Resource: "services"})
+	list, err := lookup.New(w.client).Snapshot(kinds.Services())
 	if err != nil {
 		w.t.Fatalf("%v", err)
 	}
@@ -255,7 +256,7 @@ func (w *world) check(ports PortRange) {
 			}
 		}
 	}
-	held, err := lookup.New(w.client).Snapshot(ipAddresses())
+	held, err := lookup.New(w.client).Snapshot(kinds.IPAddresses())
 	if err != nil {
 		w.t.Fatalf("%v", err)
 	}

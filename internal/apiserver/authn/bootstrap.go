@@ -10,8 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/apiserver/lookup"
 	"coracle.dev/coracle/internal/apiserver/request"
 	"coracle.dev/coracle/internal/apiserver/token"
@@ -50,7 +50,7 @@ func (b *BootstrapTokens) AuthenticateToken(ctx context.Context, raw string, ask
 		return token.Identity{}, false, nil
 	}
 	id, secret := parts[1], parts[2]
-	kept, err := lookup.Get[*corev1.Secret](ctx, b.objects, schema.GroupResource{Resource: "secrets"}, "kube-system",
+	kept, err := lookup.Get[*corev1.Secret](ctx, b.objects, kinds.Secrets(), "kube-system",
 		BootstrapSecretPrefix+id)
 	if apierrors.IsNotFound(err) {
 		return token.Identity{}, false, nil

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/apiserver/request"
 )
 
@@ -41,8 +42,8 @@ func NewNode(source Catalogued, rules []rbacv1.PolicyRule) (*Node, error) {
 		gr  schema.GroupResource
 		set func(types.NamespacedName, api.Object)
 	}{
-		{schema.GroupResource{Resource: "pods"}, n.graph.setPod},
-		{schema.GroupResource{Resource: "persistentvolumes"}, n.graph.setVolume},
+		{kinds.Pods(), n.graph.setPod},
+		{kinds.PersistentVolumes(), n.graph.setVolume},
 		{schema.GroupResource{Group: "storage.k8s.io", Resource: "volumeattachments"}, n.graph.setAttachment},
 		{schema.GroupResource{Group: "resource.k8s.io", Resource: "resourceslices"}, n.graph.setSlice},
 		{schema.GroupResource{Group: "certificates.k8s.io", Resource: "podcertificaterequests"}, n.graph.setCertificateRequest},

@@ -164,8 +164,13 @@ func TestIndexEqualsScan(t *testing.T) {
 			var subjects []rbacv1.Subject
 			for range rapid.IntRange(0, 3).Draw(t, "subjects") {
 				subjects = append(subjects, rapid.SampledFrom([]rbacv1.Subject{
-					{Kind: "User", Name: "a"}, {Kind: "User", Name: "b"}, {Kind: "Group", Name: "g"}, {Kind: "Group", Name: "a"},
-					{Kind: "ServiceAccount", Name: "x"}, {Kind: "ServiceAccount", Name: "x", Namespace: "n"}, {Kind: "Robot", Name: "a"},
+					{Kind: "User", Name: "a"},
+					{Kind: "User", Name: "b"},
+					{Kind: "Group", Name: "g"},
+					{Kind: "Group", Name: "a"},
+					{Kind: "ServiceAccount", Name: "x"},
+					{Kind: "ServiceAccount", Name: "x", Namespace: "n"},
+					{Kind: "Robot", Name: "a"},
 				}).Draw(t, "subject"))
 			}
 			var obj api.Object = &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Subjects: subjects}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
@@ -54,7 +55,7 @@ func newServer(t *testing.T) *server {
 	catalogue, err := builtin.New()
 	must(err)
 	cfg := chain.Config{
-		Store: storetest.Open(t), Catalogue: catalogue, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Store: storetest.Open(t), Catalogue: catalogue, Now: time.Now, Rand: rand.IntN, Logger: slog.New(slog.DiscardHandler),
 		Codec: func(r *api.Resource) store.Codec { return codec.StorageCodec(r) },
 	}
 	plain, err := chain.New(cfg)

@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -160,7 +161,7 @@ func (p *parser) rule(words []string) error {
 		words = []string{"create,update,patch", "core,events.k8s.io:", "events"}
 	}
 	if len(words) < 3 || !strings.HasSuffix(words[1], ":") {
-		return fmt.Errorf("a rule is VERBS GROUPS: RESOURCE...")
+		return errors.New("a rule is VERBS GROUPS: RESOURCE, and further resources")
 	}
 	rule := rbacv1.PolicyRule{Verbs: parseVerbs(words[0])}
 	rest := words[2:]

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 )
 
@@ -193,7 +194,7 @@ func ensureOne(ctx context.Context, c client.Interface, gr schema.GroupResource,
 
 // markReady sets the condition by which others know that the default ServiceCIDR can be used.
 func markReady(ctx context.Context, c client.Interface) error {
-	gr := schema.GroupResource{Group: networkingv1.GroupName, Resource: "servicecidrs"}
+	gr := kinds.ServiceCIDRs()
 	if _, served := c.Catalogue().Resource(gr); !served {
 		return nil
 	}

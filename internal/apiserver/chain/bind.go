@@ -17,8 +17,6 @@ import (
 	"coracle.dev/coracle/internal/api"
 )
 
-func podResource() schema.GroupResource { return schema.GroupResource{Resource: "pods"} }
-
 // bind assigns a pod to a node: POST to pods/binding, or to bindings with the pod's name in the body.
 func (c *Chain) bind(ctx context.Context, call *Call, obj runtime.Object) (runtime.Object, error) {
 	b, ok := obj.(*corev1.Binding)

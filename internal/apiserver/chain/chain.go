@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,7 +30,7 @@ type Handler func(
 	ctx context.Context, user request.User, namespace, name string, obj runtime.Object,
 ) (runtime.Object, error)
 
-// Config is what a Chain needs. Store, Catalogue, Codec and Now are required.
+// Config is what a Chain needs. Store, Catalogue, Codec, Now and Rand are required.
 type Config struct {
 	Store     store.Store
 	Catalogue *api.Catalogue
@@ -47,8 +46,8 @@ type Config struct {
 	Now      func() time.Time
 	// NewUID makes the UIDs of objects; nil makes random ones.
 	NewUID func() types.UID
-	// Suffix makes the end of a generated name; nil makes five random characters.
-	Suffix func() string
+	// Rand returns a random number from 0 to below n, for the ends of generated names.
+	Rand   func(n int) int
 	Logger *slog.Logger
 }
 
@@ -70,14 +69,11 @@ type served struct {
 
 // New makes a Chain. It touches nothing until it is called.
 func New(cfg Config) (*Chain, error) {
-	if cfg.Store == nil || cfg.Catalogue == nil || cfg.Codec == nil || cfg.Now == nil {
-		return nil, errors.New("chain: Store, Catalogue, Codec and Now are required")
+	if cfg.Store == nil || cfg.Catalogue == nil || cfg.Codec == nil || cfg.Now == nil || cfg.Rand == nil {
+		return nil, errors.New("chain: Store, Catalogue, Codec, Now and Rand are required")
 	}
 	if cfg.NewUID == nil {
 		cfg.NewUID = uuid.NewUUID
-	}
-	if cfg.Suffix == nil {
-		cfg.Suffix = randomSuffix
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -233,10 +229,11 @@ func (k *kind) strategy() *api.Strategy {
 // nameAlphabet has no vowels and nothing that is easily misread, as upstream's generated names.
 const nameAlphabet = "bcdfghjklmnpqrstvwxz2456789"
 
-func randomSuffix() string {
+// suffix makes the end of a generated name.
+func (c *Chain) suffix() string {
 	b := make([]byte, 5)
 	for i := range b {
-		b[i] = nameAlphabet[rand.IntN(len(nameAlphabet))]
+		b[i] = nameAlphabet[c.cfg.Rand(len(nameAlphabet))]
 	}
 	return string(b)
 }

@@ -87,7 +87,7 @@ func (c *Chain) admitAndCreate(ctx context.Context, call *Call, k *kind, obj api
 		try := obj
 		if generated {
 			try = obj.DeepCopyObject().(api.Object)
-			try.SetName(generatedName(obj.GetGenerateName(), c.cfg.Suffix()))
+			try.SetName(generatedName(obj.GetGenerateName(), c.suffix()))
 		}
 		out, err := c.storeNew(ctx, call, k, try)
 		if generated && apierrors.IsAlreadyExists(err) {
@@ -145,7 +145,7 @@ func (c *Chain) storeNew(ctx context.Context, call *Call, k *kind, obj api.Objec
 			try.SetResourceVersion(formatRevision(rev))
 			return try, nil
 		}
-		if i, _, ok := failedStep(err); ok && i > 0 && attempt < maxAllocAttempts {
+		if i, ok := failedStep(err); ok && i > 0 && attempt < maxAllocAttempts {
 			if _, err := c.cfg.Store.Current(ctx); err != nil {
 				return nil, storeError(err, call.groupResource(), obj.GetName())
 			}

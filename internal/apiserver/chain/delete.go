@@ -96,7 +96,7 @@ func (c *Chain) deleteOnce(
 		return out, false, err
 	}
 	marked := old.DeepCopyObject().(api.Object)
-	switch planDelete(k.stored, k.strategy(), marked, opts, c.cfg.Now()) {
+	switch planDelete(k.strategy(), marked, opts, c.cfg.Now()) {
 	case alreadyMarked:
 		return Deletion{Object: old}, false, nil
 	case deleteLater:
@@ -120,7 +120,7 @@ func (c *Chain) commitMarked(
 		Kind: store.OpUpdate, Key: entry.Key, Value: value, Expect: entry.Revision, TTL: k.ttl(),
 	})
 	if err != nil {
-		_, _, lostRace := failedStep(err)
+		_, lostRace := failedStep(err)
 		return out, lostRace, storeError(err, call.groupResource(), call.Name)
 	}
 	marked.SetResourceVersion(formatRevision(rev))
@@ -139,7 +139,7 @@ func (c *Chain) commitDelete(
 		main := store.Op{Kind: store.OpDelete, Key: entry.Key, Expect: entry.Revision}
 		rev, err := c.cfg.Store.Commit(ctx, append([]store.Op{main}, ops...)...)
 		if err != nil {
-			_, _, lostRace := failedStep(err)
+			_, lostRace := failedStep(err)
 			return out, lostRace, storeError(err, call.groupResource(), call.Name)
 		}
 		last = atRevision(old, rev)

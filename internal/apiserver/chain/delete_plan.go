@@ -24,7 +24,7 @@ const (
 
 // planDelete decides what a delete does. With deleteLater, obj (a copy of the stored object, owned by the callee) has been
 // changed to its marked state.
-func planDelete(res *api.Resource, s *api.Strategy, obj api.Object, opts *metav1.DeleteOptions, now time.Time) deletion {
+func planDelete(s *api.Strategy, obj api.Object, opts *metav1.DeleteOptions, now time.Time) deletion {
 	if ns, ok := obj.(*corev1.Namespace); ok {
 		return planNamespaceDelete(ns, s, opts, now)
 	}
@@ -34,7 +34,7 @@ func planDelete(res *api.Resource, s *api.Strategy, obj api.Object, opts *metav1
 func planObjectDelete(s *api.Strategy, obj api.Object, opts *metav1.DeleteOptions, now time.Time) deletion {
 	asked := opts.GracePeriodSeconds
 	if asked != nil && *asked < 0 {
-		asked = ptr(int64(1))
+		asked = new(int64(1))
 	}
 	graceful := false
 	if s.GracePeriod != nil {
@@ -74,12 +74,12 @@ func markGraceful(s *api.Strategy, obj api.Object, asked *int64, now time.Time) 
 				period = 1
 			}
 		}
-		obj.SetDeletionTimestamp(ptr(metav1.NewTime(until)))
+		obj.SetDeletionTimestamp(new(metav1.NewTime(until)))
 		obj.SetDeletionGracePeriodSeconds(&period)
 		return true, false
 	}
 	grace := s.GracePeriod(obj, asked)
-	obj.SetDeletionTimestamp(ptr(metav1.NewTime(now.Add(time.Duration(grace) * time.Second))))
+	obj.SetDeletionTimestamp(new(metav1.NewTime(now.Add(time.Duration(grace) * time.Second))))
 	obj.SetDeletionGracePeriodSeconds(&grace)
 	bumpGeneration(obj)
 	return true, false
@@ -92,9 +92,9 @@ func markDeleting(obj api.Object, now time.Time) {
 		bumpGeneration(obj)
 	}
 	if deleted == nil || deleted.After(now) {
-		obj.SetDeletionTimestamp(ptr(metav1.NewTime(now)))
+		obj.SetDeletionTimestamp(new(metav1.NewTime(now)))
 	}
-	obj.SetDeletionGracePeriodSeconds(ptr(int64(0)))
+	obj.SetDeletionGracePeriodSeconds(new(int64(0)))
 }
 
 func bumpGeneration(obj api.Object) {
@@ -136,7 +136,8 @@ func propagation(s *api.Strategy, has []string, opts *metav1.DeleteOptions) (orp
 		return *opts.OrphanDependents, false //nolint:staticcheck // as above
 	}
 	if opts.PropagationPolicy != nil {
-		return *opts.PropagationPolicy == metav1.DeletePropagationOrphan, *opts.PropagationPolicy == metav1.DeletePropagationForeground
+		p := *opts.PropagationPolicy
+		return p == metav1.DeletePropagationOrphan, p == metav1.DeletePropagationForeground
 	}
 	for _, f := range has {
 		switch f {
@@ -153,7 +154,7 @@ func propagation(s *api.Strategy, has []string, opts *metav1.DeleteOptions) (orp
 // gone.
 func planNamespaceDelete(ns *corev1.Namespace, s *api.Strategy, opts *metav1.DeleteOptions, now time.Time) deletion {
 	if ns.DeletionTimestamp.IsZero() {
-		ns.DeletionTimestamp = ptr(metav1.NewTime(now))
+		ns.DeletionTimestamp = new(metav1.NewTime(now))
 		ns.Status.Phase = corev1.NamespaceTerminating
 		ns.Finalizers = collectorFinalizers(s, ns, opts)
 		return deleteLater
@@ -176,7 +177,8 @@ func checkPreconditions(res *api.Resource, obj api.Object, p *metav1.Preconditio
 	}
 	if p.ResourceVersion != nil && *p.ResourceVersion != obj.GetResourceVersion() {
 		return apierrors.NewConflict(gr, obj.GetName(), fmt.Errorf("the ResourceVersion in the precondition (%s) does not match "+
-			"the ResourceVersion in record (%s). The object might have been modified", *p.ResourceVersion, obj.GetResourceVersion()))
+			"the ResourceVersion in record (%s). The object might have been modified",
+			*p.ResourceVersion, obj.GetResourceVersion()))
 	}
 	return nil
 }
@@ -200,5 +202,3 @@ func returnsDeleted(res *api.Resource) bool {
 		return false
 	}
 }
-
-func ptr[T any](v T) *T { return &v }

@@ -14,7 +14,7 @@ import (
 func TestPlanDelete(t *testing.T) {
 	now := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 	at := func(seconds int) *metav1.Time {
-		return ptr(metav1.NewTime(now.Add(time.Duration(seconds) * time.Second)))
+		return new(metav1.NewTime(now.Add(time.Duration(seconds) * time.Second)))
 	}
 	graceful := &api.Strategy{GracePeriod: func(_ api.Object, asked *int64) int64 {
 		if asked != nil {
@@ -75,52 +75,52 @@ func TestPlanDelete(t *testing.T) {
 			want: deleteLater, deleted: at(30), grace: 30, generation: 4,
 		},
 		{
-			name: "gracefully, asked", strategy: graceful, obj: pod(nil), opts: metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(5))},
+			name: "gracefully, asked", strategy: graceful, obj: pod(nil), opts: metav1.DeleteOptions{GracePeriodSeconds: new(int64(5))},
 			want: deleteLater, deleted: at(5), grace: 5, generation: 4,
 		},
 		{
 			name: "negative grace means one second", strategy: graceful, obj: pod(nil),
-			opts: metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(-3))},
+			opts: metav1.DeleteOptions{GracePeriodSeconds: new(int64(-3))},
 			want: deleteLater, deleted: at(1), grace: 1, generation: 4,
 		},
 		{
-			name: "no grace", strategy: graceful, obj: pod(nil), opts: metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(0))},
+			name: "no grace", strategy: graceful, obj: pod(nil), opts: metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))},
 			want: deleteNow,
 		},
 		{
 			name: "no grace, with finalizers", strategy: graceful,
 			obj:  pod(func(p *corev1.Pod) { p.Finalizers = []string{"x/y"} }),
-			opts: metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(0))},
+			opts: metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))},
 			want: deleteLater, deleted: at(0), generation: 4, finalizers: []string{"x/y"},
 		},
 		{
 			name: "again", strategy: graceful, want: alreadyMarked, deleted: at(20), grace: 30, generation: 3,
-			obj: pod(func(p *corev1.Pod) { p.DeletionTimestamp, p.DeletionGracePeriodSeconds = at(20), ptr(int64(30)) }),
+			obj: pod(func(p *corev1.Pod) { p.DeletionTimestamp, p.DeletionGracePeriodSeconds = at(20), new(int64(30)) }),
 		},
 		{
-			name: "again, longer", strategy: graceful, opts: metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(60))},
+			name: "again, longer", strategy: graceful, opts: metav1.DeleteOptions{GracePeriodSeconds: new(int64(60))},
 			want: alreadyMarked, deleted: at(20), grace: 30, generation: 3,
-			obj: pod(func(p *corev1.Pod) { p.DeletionTimestamp, p.DeletionGracePeriodSeconds = at(20), ptr(int64(30)) }),
+			obj: pod(func(p *corev1.Pod) { p.DeletionTimestamp, p.DeletionGracePeriodSeconds = at(20), new(int64(30)) }),
 		},
 		{
-			name: "again, shorter", strategy: graceful, opts: metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(15))},
+			name: "again, shorter", strategy: graceful, opts: metav1.DeleteOptions{GracePeriodSeconds: new(int64(15))},
 			want: deleteLater, deleted: at(5), grace: 15, generation: 3,
-			obj: pod(func(p *corev1.Pod) { p.DeletionTimestamp, p.DeletionGracePeriodSeconds = at(20), ptr(int64(30)) }),
+			obj: pod(func(p *corev1.Pod) { p.DeletionTimestamp, p.DeletionGracePeriodSeconds = at(20), new(int64(30)) }),
 		},
 		{
 			name: "again, shorter than what has passed", strategy: graceful,
-			opts: metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(5))},
+			opts: metav1.DeleteOptions{GracePeriodSeconds: new(int64(5))},
 			want: deleteLater, deleted: at(0), grace: 1, generation: 3,
-			obj: pod(func(p *corev1.Pod) { p.DeletionTimestamp, p.DeletionGracePeriodSeconds = at(20), ptr(int64(30)) }),
+			obj: pod(func(p *corev1.Pod) { p.DeletionTimestamp, p.DeletionGracePeriodSeconds = at(20), new(int64(30)) }),
 		},
 		{
-			name: "the kubelet's last word", strategy: graceful, opts: metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(0))},
+			name: "the kubelet's last word", strategy: graceful, opts: metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))},
 			want: deleteNow,
-			obj:  pod(func(p *corev1.Pod) { p.DeletionTimestamp, p.DeletionGracePeriodSeconds = at(20), ptr(int64(30)) }),
+			obj:  pod(func(p *corev1.Pod) { p.DeletionTimestamp, p.DeletionGracePeriodSeconds = at(20), new(int64(30)) }),
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := planDelete(&api.Resource{}, c.strategy, c.obj, &c.opts, now)
+			got := planDelete(c.strategy, c.obj, &c.opts, now)
 			if got != c.want {
 				t.Fatalf("got %d, want %d", got, c.want)
 			}
@@ -142,17 +142,17 @@ func TestPlanNamespaceDelete(t *testing.T) {
 	now := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 	ns := &corev1.Namespace{Spec: corev1.NamespaceSpec{Finalizers: []corev1.FinalizerName{corev1.FinalizerKubernetes}}}
 	s := &api.Strategy{}
-	if got := planDelete(&api.Resource{}, s, ns, &metav1.DeleteOptions{}, now); got != deleteLater {
+	if got := planDelete(s, ns, &metav1.DeleteOptions{}, now); got != deleteLater {
 		t.Fatalf("first delete: %d", got)
 	}
 	if ns.Status.Phase != corev1.NamespaceTerminating || ns.DeletionTimestamp == nil {
 		t.Errorf("not terminating: %+v", ns)
 	}
-	if got := planDelete(&api.Resource{}, s, ns, &metav1.DeleteOptions{}, now); got != alreadyMarked {
+	if got := planDelete(s, ns, &metav1.DeleteOptions{}, now); got != alreadyMarked {
 		t.Errorf("with content: %d", got)
 	}
 	ns.Spec.Finalizers = nil
-	if got := planDelete(&api.Resource{}, s, ns, &metav1.DeleteOptions{}, now); got != deleteNow {
+	if got := planDelete(s, ns, &metav1.DeleteOptions{}, now); got != deleteNow {
 		t.Errorf("emptied: %d", got)
 	}
 }

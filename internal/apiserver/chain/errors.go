@@ -95,11 +95,11 @@ func tooOld(asked, oldest int64) error {
 	return apierrors.NewResourceExpired(fmt.Sprintf("too old resource version: %d (%d)", asked, oldest))
 }
 
-// failedStep tells which step of a transaction failed on its precondition, and how.
-func failedStep(err error) (int, error, bool) {
+// failedStep tells which step of a transaction failed on its precondition.
+func failedStep(err error) (int, bool) {
 	var op *store.OpError
 	if errors.As(err, &op) {
-		return op.Index, op.Err, true
+		return op.Index, true
 	}
-	return 0, nil, false
+	return 0, false
 }

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 )
 
 // maxDisruptedPods is how many evictions of a budget may wait for its controller.
@@ -59,7 +60,8 @@ func (c *Chain) evict(ctx context.Context, call *Call, obj runtime.Object) (runt
 				return nil, err
 			}
 			return &metav1.Status{
-				TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusSuccess, Code: http.StatusCreated,
+				TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"},
+				Status:   metav1.StatusSuccess, Code: http.StatusCreated,
 			}, nil
 		}
 	}
@@ -109,11 +111,11 @@ func (c *Chain) evictOnce(ctx context.Context, call *Call, opts *metav1.DeleteOp
 		// It may become healthy, and so matter to a budget, before the delete.
 		pinVersion(opts, pod.ResourceVersion)
 	}
-	return c.deleteEvicted(ctx, &inner, k, pod, opts)
+	return c.deleteEvicted(ctx, &inner, k, opts)
 }
 
 func (c *Chain) podKind(ctx context.Context) (Target, *kind, error) {
-	pods, err := c.Resolve(podResource(), "", "")
+	pods, err := c.Resolve(kinds.Pods(), "", "")
 	if err != nil {
 		return pods, nil, apierrors.NewInternalError(err)
 	}
@@ -135,12 +137,13 @@ func budgetMatters(pod *corev1.Pod) bool {
 	switch pod.Status.Phase {
 	case corev1.PodSucceeded, corev1.PodFailed, corev1.PodPending:
 		return false
+	default:
+		return pod.DeletionTimestamp.IsZero()
 	}
-	return pod.DeletionTimestamp.IsZero()
 }
 
 // deleteEvicted writes the pod's condition that it was evicted, then deletes it.
-func (c *Chain) deleteEvicted(ctx context.Context, call *Call, k *kind, pod *corev1.Pod, opts *metav1.DeleteOptions) error {
+func (c *Chain) deleteEvicted(ctx context.Context, call *Call, k *kind, opts *metav1.DeleteOptions) error {
 	if !call.DryRun {
 		now := c.cfg.Now()
 		out, _, err := c.update(ctx, call, k, rules{raw: true, unconditional: true}, func(old api.Object) (api.Object, error) {
@@ -178,13 +181,13 @@ func (c *Chain) askBudget(ctx context.Context, call *Call, pod *corev1.Pod) (pin
 	case len(budgets) == 0:
 		return false, nil
 	case len(budgets) > 1:
-		return false, apierrors.NewInternalError(errors.New(
+		return false, apierrors.NewInternalError(errors.New( //nolint:staticcheck // upstream's words
 			"This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."))
 	}
 	if unhealthyMayGo(pod, budgets[0]) {
 		return true, nil
 	}
-	target, err := c.Resolve(schema.GroupResource{Group: policyv1.GroupName, Resource: "poddisruptionbudgets"}, "", "status")
+	target, err := c.Resolve(kinds.PodDisruptionBudgets(), "", "status")
 	if err != nil {
 		return false, apierrors.NewInternalError(err)
 	}
@@ -209,7 +212,7 @@ func (c *Chain) askBudget(ctx context.Context, call *Call, pod *corev1.Pod) (pin
 
 // budgetsOf returns the budgets that select the pod.
 func (c *Chain) budgetsOf(ctx context.Context, pod *corev1.Pod) ([]*policyv1.PodDisruptionBudget, error) {
-	target, err := c.Resolve(schema.GroupResource{Group: policyv1.GroupName, Resource: "poddisruptionbudgets"}, "", "")
+	target, err := c.Resolve(kinds.PodDisruptionBudgets(), "", "")
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
@@ -261,7 +264,8 @@ func takeDisruption(b *policyv1.PodDisruptionBudget, pod string, now time.Time) 
 		return tooManyDisruptions(10, fmt.Sprintf("The disruption budget %s is still being processed by the server.", b.Name))
 	case b.Status.DisruptionsAllowed < 0:
 		return withBudgetCause(apierrors.NewForbidden(gr, b.Name, errors.New("pdb disruptions allowed is negative")),
-			fmt.Sprintf("The disruption budget %s does not allow evicting pods currently: pdb disruptions allowed is negative", b.Name))
+			fmt.Sprintf("The disruption budget %s does not allow evicting pods currently: pdb disruptions allowed is negative",
+				b.Name))
 	case len(b.Status.DisruptedPods) > maxDisruptedPods:
 		return withBudgetCause(apierrors.NewForbidden(gr, b.Name,
 			errors.New("DisruptedPods map too big - too many evictions not confirmed by PDB controller")),

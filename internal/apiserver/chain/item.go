@@ -4,11 +4,10 @@ import (
 	"fmt"
 	"strconv"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
-
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"coracle.dev/coracle/internal/api"
 	"coracle.dev/coracle/internal/apiserver/convert"

@@ -126,7 +126,8 @@ func decodeContinue(token, prefix string) (string, int64, error) {
 	case t.APIVersion != continueVersion:
 		return "", 0, fmt.Errorf("continue key is not valid: server does not recognize this encoded version %q", t.APIVersion)
 	case t.ResourceVersion == 0:
-		return "", 0, errors.New("continue key is not valid: incorrect encoded start resourceVersion (version " + continueVersion + ")")
+		return "", 0, errors.New(
+			"continue key is not valid: incorrect encoded start resourceVersion (version " + continueVersion + ")")
 	case t.StartKey == "":
 		return "", 0, errors.New("continue key is not valid: encoded start key empty (version " + continueVersion + ")")
 	case strings.Contains("/"+t.StartKey+"/", "/../") || strings.HasPrefix(t.StartKey, "/"):

@@ -7,13 +7,13 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
-	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/meta"
 	"coracle.dev/coracle/internal/apiserver/convert"
 )
 
@@ -125,7 +125,7 @@ func judgeNew(k *kind, obj api.Object) error {
 	}
 	if len(errs) == 0 {
 		errs = apivalidation.ValidateObjectMetaAccessor(
-			obj, k.res.Namespaced, path.ValidatePathSegmentName, field.NewPath("metadata"))
+			obj, k.res.Namespaced, meta.AnyName, field.NewPath("metadata"))
 	}
 	return invalid(k.res, obj.GetName(), errs)
 }
@@ -135,9 +135,9 @@ func judgeChange(k *kind, obj, old api.Object, own func(obj, old api.Object) fie
 	if own != nil {
 		return invalid(k.res, obj.GetName(), own(obj, old))
 	}
-	meta := field.NewPath("metadata")
-	errs := apivalidation.ValidateObjectMetaAccessor(obj, k.res.Namespaced, path.ValidatePathSegmentName, meta)
-	errs = append(errs, apivalidation.ValidateObjectMetaAccessorUpdate(obj, old, meta)...)
+	at := field.NewPath("metadata")
+	errs := apivalidation.ValidateObjectMetaAccessor(obj, k.res.Namespaced, meta.AnyName, at)
+	errs = append(errs, apivalidation.ValidateObjectMetaAccessorUpdate(obj, old, at)...)
 	return invalid(k.res, obj.GetName(), errs)
 }
 

@@ -223,7 +223,7 @@ func (c *Chain) updateOnce(
 		obj.SetResourceVersion(formatRevision(rev))
 		return obj, false, nil
 	}
-	if i, _, lostRace := failedStep(err); lostRace && (i == 0 || !r.last) {
+	if i, lostRace := failedStep(err); lostRace && (i == 0 || !r.last) {
 		return nil, true, nil
 	}
 	return nil, false, storeError(err, call.groupResource(), call.Name)

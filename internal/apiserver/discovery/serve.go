@@ -152,7 +152,8 @@ func (d *Documents) build(c *api.Catalogue, path string, asOne bool) any {
 		return aggregated(c, path == "/api")
 	case path == "/api":
 		return &metav1.APIVersions{
-			TypeMeta: metav1.TypeMeta{Kind: "APIVersions"}, Versions: groupVersions(c, ""), ServerAddressByClientCIDRs: d.addresses,
+			TypeMeta: metav1.TypeMeta{Kind: "APIVersions"}, Versions: groupVersions(c, ""),
+			ServerAddressByClientCIDRs: d.addresses,
 		}
 	case path == "/apis":
 		return groups(c)

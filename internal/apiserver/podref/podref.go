@@ -1,5 +1,3 @@
-// Package podref lists which other objects a pod or a volume names. Pure functions that authorization and admission share: what
-// a pod names, its node may read.
 package podref
 
 import (

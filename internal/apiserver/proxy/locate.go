@@ -13,7 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"coracle.dev/coracle/internal/api/kinds"
 )
 
 // kubeletPort is where kubelets listen that don't say so.
@@ -48,7 +49,7 @@ func containerOf(pod *corev1.Pod, name string) (string, error) {
 
 // nodeURL is where a node's kubelet listens.
 func (p *Proxy) nodeURL(ctx context.Context, name string) (*url.URL, *corev1.Node, error) {
-	node, err := get[*corev1.Node](ctx, p, schema.GroupResource{Resource: "nodes"}, "", name)
+	node, err := get[*corev1.Node](ctx, p, kinds.Nodes(), "", name)
 	if err != nil {
 		return nil, nil, err
 	}

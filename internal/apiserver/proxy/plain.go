@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/apiserver/chain"
 	"coracle.dev/coracle/internal/apiserver/request"
 	"coracle.dev/coracle/internal/apiserver/wire"
@@ -38,7 +39,7 @@ func (p *Proxy) podLog(w http.ResponseWriter, r *http.Request, call *chain.Call)
 	if err := validateLog(opts, call.Name); err != nil {
 		return err
 	}
-	pod, err := get[*corev1.Pod](r.Context(), p, schema.GroupResource{Resource: "pods"}, call.Namespace, call.Name)
+	pod, err := get[*corev1.Pod](r.Context(), p, kinds.Pods(), call.Namespace, call.Name)
 	if err != nil {
 		return err
 	}
@@ -210,7 +211,7 @@ func (p *Proxy) podProxy(w http.ResponseWriter, r *http.Request, call *chain.Cal
 	if err != nil {
 		return err
 	}
-	pod, err := get[*corev1.Pod](r.Context(), p, schema.GroupResource{Resource: "pods"}, call.Namespace, name)
+	pod, err := get[*corev1.Pod](r.Context(), p, kinds.Pods(), call.Namespace, name)
 	if err != nil {
 		return err
 	}
@@ -251,7 +252,7 @@ func (p *Proxy) serviceProxy(w http.ResponseWriter, r *http.Request, call *chain
 	if err != nil {
 		return err
 	}
-	svc, err := get[*corev1.Service](r.Context(), p, schema.GroupResource{Resource: "services"}, call.Namespace, name)
+	svc, err := get[*corev1.Service](r.Context(), p, kinds.Services(), call.Namespace, name)
 	if err != nil {
 		return err
 	}
@@ -295,7 +296,7 @@ func servicePort(svc *corev1.Service, asked string) (string, error) {
 
 // slicesOf reads a service's endpoint slices.
 func (p *Proxy) slicesOf(r *http.Request, namespace, service string) ([]*discoveryv1.EndpointSlice, error) {
-	gr := schema.GroupResource{Group: discoveryv1.GroupName, Resource: "endpointslices"}
+	gr := kinds.EndpointSlices()
 	target, err := p.chain.Resolve(gr, "", "")
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)

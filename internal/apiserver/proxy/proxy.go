@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"time"
@@ -27,7 +26,7 @@ type Config struct {
 	NodeTLS *tls.Config
 	// DialNode reaches nodes, DialPod reaches pod addresses. Nil uses the process's own network.
 	DialNode, DialPod Dial
-	// Pick chooses among n endpoints of a service; nil chooses at random.
+	// Pick chooses among n endpoints of a service: a number from 0 to below n. The API server sets it.
 	Pick   func(n int) int
 	Logger *slog.Logger
 }
@@ -49,9 +48,6 @@ func New(c *chain.Chain, cfg Config) *Proxy {
 	}
 	if cfg.DialPod == nil {
 		cfg.DialPod = (&net.Dialer{Timeout: dialTimeout}).DialContext
-	}
-	if cfg.Pick == nil {
-		cfg.Pick = rand.IntN
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -20,6 +20,7 @@ import (
 	"k8s.io/streaming/pkg/httpstream/spdy"
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/apiserver/chain"
 )
 
@@ -70,7 +71,7 @@ func (p *Proxy) session(w http.ResponseWriter, r *http.Request, call *chain.Call
 
 // podNode reads the pod of a call and finds its node.
 func (p *Proxy) podNode(ctx context.Context, call *chain.Call) (*corev1.Pod, *url.URL, error) {
-	pod, err := get[*corev1.Pod](ctx, p, schema.GroupResource{Resource: "pods"}, call.Namespace, call.Name)
+	pod, err := get[*corev1.Pod](ctx, p, kinds.Pods(), call.Namespace, call.Name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -130,7 +131,7 @@ func (p *Proxy) translate(w http.ResponseWriter, r *http.Request, to *url.URL, w
 	if err != nil {
 		return apierrors.NewInternalError(errors.Join(err, raw.Close()))
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // the session is over
 	socket := wsstream.NewConn(map[string]wsstream.ChannelProtocolConfig{
 		sessionSocket: {Binary: true, Channels: want.channels()},
 	})
@@ -139,7 +140,7 @@ func (p *Proxy) translate(w http.ResponseWriter, r *http.Request, to *url.URL, w
 	if err != nil {
 		return nil // the handshake has answered
 	}
-	defer socket.Close()
+	defer func() { _ = socket.Close() }() // the session is over
 	s := &translated{want: want, conn: conn, channels: channels}
 	if err := s.run(); err != nil {
 		s.status(apierrors.NewInternalError(err).Status())

@@ -1,5 +1,3 @@
-// Package request holds what a call to the API server is about, once its URL and caller are known. It is plain data that
-// authentication, authorization, admission and the handlers share.
 package request
 
 import "strings"

@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -18,12 +19,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
 	"coracle.dev/coracle/internal/api"
 	"coracle.dev/coracle/internal/api/builtin"
 	"coracle.dev/coracle/internal/api/codec"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/apiserver"
 	"coracle.dev/coracle/internal/apiserver/request"
 	"coracle.dev/coracle/internal/client"
@@ -69,7 +70,7 @@ func ConfigWith(tb testing.TB, s store.Store) apiserver.Config {
 		tb.Fatalf("building the catalogue: %v", err)
 	}
 	return apiserver.Config{
-		Store: s, Catalogue: catalogue, Authenticator: Authenticator{},
+		Store: s, Catalogue: catalogue, Authenticator: Authenticator{}, Now: time.Now, Rand: mathrand.IntN,
 		Codec: func(r *api.Resource) store.Codec { return codec.StorageCodec(r) },
 	}
 }
@@ -116,7 +117,7 @@ func (r *Running) Admin() client.Interface {
 func (r *Running) namespace(tb testing.TB, name string) {
 	tb.Helper()
 	_, err := r.Admin().Write(tb.Context(), client.Write{
-		Verb: client.Create, Resource: schema.GroupResource{Resource: "namespaces"},
+		Verb: client.Create, Resource: kinds.Namespaces(),
 		Object: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}},
 	})
 	if err != nil {

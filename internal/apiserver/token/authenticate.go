@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/apiserver/lookup"
 	"coracle.dev/coracle/internal/apiserver/request"
 )
@@ -72,7 +73,7 @@ func (s *ServiceAccounts) AuthenticateToken(ctx context.Context, raw string, ask
 
 // checkBound makes sure that the service account and the object the token is bound to exist, with the same UIDs.
 func (s *ServiceAccounts) checkBound(ctx context.Context, b *Bound) error {
-	sa, err := s.find(ctx, core("serviceaccounts"), b.Namespace, b.ServiceAccount)
+	sa, err := s.find(ctx, kinds.ServiceAccounts(), b.Namespace, b.ServiceAccount)
 	if err != nil {
 		return fmt.Errorf("looking up service account of the token: %w", err)
 	}
@@ -84,11 +85,11 @@ func (s *ServiceAccounts) checkBound(ctx context.Context, b *Bound) error {
 	}
 	switch {
 	case b.Secret != nil:
-		return s.checkObject(ctx, core("secrets"), "secret", b.Namespace, *b.Secret)
+		return s.checkObject(ctx, kinds.Secrets(), "secret", b.Namespace, *b.Secret)
 	case b.Pod != nil:
-		return s.checkObject(ctx, core("pods"), "pod", b.Namespace, *b.Pod)
+		return s.checkObject(ctx, kinds.Pods(), "pod", b.Namespace, *b.Pod)
 	case b.Node != nil:
-		return s.checkObject(ctx, core("nodes"), "node", "", *b.Node)
+		return s.checkObject(ctx, kinds.Nodes(), "node", "", *b.Node)
 	}
 	return nil
 }
@@ -128,7 +129,7 @@ func (s *ServiceAccounts) gone(obj metav1.Object) bool {
 
 // checkSecretToken makes sure that a Secret's token is still the one in the Secret, for the same service account.
 func (s *ServiceAccounts) checkSecretToken(ctx context.Context, raw string, c *Claims) error {
-	secret, err := lookup.Get[*corev1.Secret](ctx, s.objects, core("secrets"), c.LegacyNamespace, c.LegacySecret)
+	secret, err := lookup.Get[*corev1.Secret](ctx, s.objects, kinds.Secrets(), c.LegacyNamespace, c.LegacySecret)
 	if err != nil || secret.DeletionTimestamp != nil ||
 		subtle.ConstantTimeCompare(secret.Data[corev1.ServiceAccountTokenKey], []byte(raw)) != 1 {
 		return errInvalidated

@@ -65,7 +65,12 @@ func (i *Issuer) Sign(claims Claims) (string, error) {
 	if claims.ID == "" && claims.Issuer != LegacyIssuer {
 		claims.ID = i.cfg.NewID()
 	}
-	signed, err := jwt.Signed(i.cfg.Keys.signer).Claims(claims).Serialize()
+	builder := jwt.Signed(i.cfg.Keys.signer).Claims(claims)
+	if len(claims.Audience) > 0 {
+		// The library writes a single audience as a string; upstream's tokens always have a list.
+		builder = builder.Claims(map[string]any{"aud": []string(claims.Audience)})
+	}
+	signed, err := builder.Serialize()
 	if err != nil {
 		return "", fmt.Errorf("signing service account token: %w", err)
 	}

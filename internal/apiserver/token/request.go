@@ -15,13 +15,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/apiserver/lookup"
 	"coracle.dev/coracle/internal/apiserver/request"
 )
 
 // core names a resource of the core group.
-func core(plural string) schema.GroupResource { return schema.GroupResource{Resource: plural} }
-
 func requestKind() schema.GroupKind {
 	return schema.GroupKind{Group: authenticationv1.GroupName, Kind: "TokenRequest"}
 }
@@ -59,7 +58,7 @@ func (r *Requests) Create(
 	if err := matchURL(req, namespace, name); err != nil {
 		return nil, err
 	}
-	sa, err := lookup.Get[*corev1.ServiceAccount](ctx, r.objects, core("serviceaccounts"), namespace, name)
+	sa, err := lookup.Get[*corev1.ServiceAccount](ctx, r.objects, kinds.ServiceAccounts(), namespace, name)
 	if err != nil {
 		return nil, err
 	}
@@ -135,13 +134,14 @@ func (r *Requests) bind(ctx context.Context, b *Bound, ref *authenticationv1.Bou
 	var uid types.UID
 	switch gvk.Kind {
 	case "Pod":
-		pod, err := lookup.Get[*corev1.Pod](ctx, r.objects, core("pods"), b.Namespace, ref.Name)
+		pod, err := lookup.Get[*corev1.Pod](ctx, r.objects, kinds.Pods(), b.Namespace, ref.Name)
 		if err != nil {
 			return err
 		}
 		if pod.Spec.ServiceAccountName != b.ServiceAccount.Name {
 			return apierrors.NewBadRequest(fmt.Sprintf(
-				"cannot bind token for serviceaccount %q to pod running with different serviceaccount name.", b.ServiceAccount.Name))
+				"cannot bind token for serviceaccount %q to pod running with different serviceaccount name.",
+				b.ServiceAccount.Name))
 		}
 		uid = pod.UID
 		b.Pod = &Reference{Name: pod.Name, UID: string(uid)}
@@ -149,14 +149,14 @@ func (r *Requests) bind(ctx context.Context, b *Bound, ref *authenticationv1.Bou
 			return err
 		}
 	case "Node":
-		node, err := lookup.Get[*corev1.Node](ctx, r.objects, core("nodes"), "", ref.Name)
+		node, err := lookup.Get[*corev1.Node](ctx, r.objects, kinds.Nodes(), "", ref.Name)
 		if err != nil {
 			return err
 		}
 		uid = node.UID
 		b.Node = &Reference{Name: node.Name, UID: string(uid)}
 	case "Secret":
-		secret, err := lookup.Get[*corev1.Secret](ctx, r.objects, core("secrets"), b.Namespace, ref.Name)
+		secret, err := lookup.Get[*corev1.Secret](ctx, r.objects, kinds.Secrets(), b.Namespace, ref.Name)
 		if err != nil {
 			return err
 		}
@@ -178,7 +178,7 @@ func (r *Requests) nodeOf(ctx context.Context, pod *corev1.Pod) (*Reference, err
 	if pod.Spec.NodeName == "" {
 		return nil, nil // an unassigned pod has no node, and a token for it is fine
 	}
-	node, err := lookup.Get[*corev1.Node](ctx, r.objects, core("nodes"), "", pod.Spec.NodeName)
+	node, err := lookup.Get[*corev1.Node](ctx, r.objects, kinds.Nodes(), "", pod.Spec.NodeName)
 	switch {
 	case apierrors.IsNotFound(err):
 		return &Reference{Name: pod.Spec.NodeName}, nil

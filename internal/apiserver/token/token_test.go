@@ -136,6 +136,18 @@ func TestTokenOfPodNamesAccountPodAndNode(t *testing.T) {
 	}
 }
 
+// Clients that read tokens as upstream's do expect a list, however many audiences there are.
+func TestAudienceIsAList(t *testing.T) {
+	w := newWorld(t, ecKey(t))
+	claims, err := base64.RawURLEncoding.DecodeString(strings.Split(w.token(t, "Pod", "web-0"), ".")[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `"aud":["` + audience + `"]`; !strings.Contains(string(claims), want) {
+		t.Errorf("no %s in %s", want, claims)
+	}
+}
+
 func TestTokenEnds(t *testing.T) {
 	gr := func(plural string) schema.GroupResource { return schema.GroupResource{Resource: plural} }
 	cases := []struct {
@@ -323,19 +335,35 @@ func TestRequestsRefused(t *testing.T) {
 		is   func(error) bool
 		want string
 	}{
-		{"too short", authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](599)}},
-			apierrors.IsInvalid, "spec.expirationSeconds: Invalid value: 599: may not specify a duration less than 10 minutes"},
-		{"too long", authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](1<<32 + 1)}},
-			apierrors.IsInvalid, "may not specify a duration larger than 2^32 seconds"},
-		{"another name", authenticationv1.TokenRequest{ObjectMeta: metav1.ObjectMeta{Name: "db"}},
-			apierrors.IsInvalid, "must match the service account name if specified"},
+		{
+			"too short",
+			authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](599)}},
+			apierrors.IsInvalid, "spec.expirationSeconds: Invalid value: 599: may not specify a duration less than 10 minutes",
+		},
+		{
+			"too long",
+			authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](1<<32 + 1)}},
+			apierrors.IsInvalid, "may not specify a duration larger than 2^32 seconds",
+		},
+		{
+			"another name",
+			authenticationv1.TokenRequest{ObjectMeta: metav1.ObjectMeta{Name: "db"}},
+			apierrors.IsInvalid, "must match the service account name if specified",
+		},
 		{"another UID", authenticationv1.TokenRequest{ObjectMeta: metav1.ObjectMeta{UID: "zzz"}}, apierrors.IsConflict, "does not match"},
-		{"missing pod", authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{BoundObjectRef: ref("Pod", "none", "")}},
-			apierrors.IsNotFound, `pods "none" not found`},
-		{"pod of another UID", authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{BoundObjectRef: ref("Pod", "web-0", "o")}},
-			apierrors.IsConflict, "does not match the UID in record"},
+		{
+			"missing pod",
+			authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{BoundObjectRef: ref("Pod", "none", "")}},
+			apierrors.IsNotFound, `pods "none" not found`,
+		},
+		{
+			"pod of another UID",
+			authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{BoundObjectRef: ref("Pod", "web-0", "o")}},
+			apierrors.IsConflict, "does not match the UID in record",
+		},
 		{"bound to a kind that cannot be", authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
-			BoundObjectRef: ref("ConfigMap", "c", "")}}, apierrors.IsBadRequest, "cannot bind token to object of type"},
+			BoundObjectRef: ref("ConfigMap", "c", ""),
+		}}, apierrors.IsBadRequest, "cannot bind token to object of type"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -409,7 +437,7 @@ func TestDiscovery(t *testing.T) {
 	if c := read(ConfigurationPath); c["issuer"] != audience || c["jwks_uri"] != "https://example/openid/v1/jwks" {
 		t.Errorf("configuration %v", c)
 	}
-	raw := w.token(t, "", "")
+	raw := w.token(t, "Pod", "web-0")
 	rec := httptest.NewRecorder()
 	d.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, KeysPath, nil))
 	var set jose.JSONWebKeySet

@@ -103,6 +103,7 @@ type answer struct {
 	r      *http.Request
 	media  Media
 	warned *warnings
+	pools  *pools
 }
 
 func (a *answer) head(contentType string) {
@@ -130,7 +131,8 @@ func (a *answer) object(code int, obj runtime.Object) error {
 // item writes one stored object, transformed if that was asked for.
 func (h *Handler) item(a *answer, code int, t chain.Target, item chain.Item) error {
 	if a.media.As == "Table" {
-		return h.tableOf(a, code, t, []chain.Item{item}, &metav1.ListMeta{ResourceVersion: strconv.FormatInt(item.Revision(), 10)})
+		meta := &metav1.ListMeta{ResourceVersion: strconv.FormatInt(item.Revision(), 10)}
+		return h.tableOf(a, code, t, []chain.Item{item}, meta)
 	}
 	f := formOf(t, a.media)
 	bare, err := f.bare(item)

@@ -2,10 +2,8 @@ package wire
 
 import (
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 
 	policyv1beta1 "k8s.io/api/policy/v1beta1"
@@ -25,14 +23,14 @@ type Streams interface {
 	ServeStream(w http.ResponseWriter, r *http.Request, call *chain.Call, rest string) error
 }
 
-// Config is what a Handler needs besides its chain.
+// Config is what a Handler needs besides its chain. Rand is required.
 type Config struct {
 	Streams Streams
 	// MaxBody limits bodies, in bytes; MaxBody when 0.
 	MaxBody int64
 	Logger  *slog.Logger
-	// WatchTimeout returns how long a watch lasts that names no time; nil: upstream's half an hour to an hour.
-	WatchTimeout func() time.Duration
+	// Rand returns a random number from 0 to below n; it spreads the ends of watches over time.
+	Rand func(n int) int
 	// BookmarkEvery is the time between bookmarks, a minute when 0.
 	BookmarkEvery time.Duration
 }
@@ -41,6 +39,7 @@ type Config struct {
 type Handler struct {
 	chain *chain.Chain
 	cfg   Config
+	pools *pools
 }
 
 // New makes a Handler.
@@ -54,12 +53,7 @@ func New(c *chain.Chain, cfg Config) *Handler {
 	if cfg.BookmarkEvery == 0 {
 		cfg.BookmarkEvery = time.Minute
 	}
-	if cfg.WatchTimeout == nil {
-		cfg.WatchTimeout = func() time.Duration {
-			return 30*time.Minute + rand.N(30*time.Minute)
-		}
-	}
-	return &Handler{chain: c, cfg: cfg}
+	return &Handler{chain: c, cfg: cfg, pools: newPools()}
 }
 
 // Serve serves one authorized resource request. The error, if any, has not been answered yet.
@@ -80,14 +74,14 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, a request.Attrib
 	if rest != "" {
 		return chain.ErrNoRoute
 	}
-	if !served(target, a.Verb) {
-		return apierrors.NewMethodNotSupported(gr, a.Verb)
+	if err := checkRoute(target, &a); err != nil {
+		return err
 	}
 	media, err := negotiate(r, offer{protobuf: hasProto(target), transforms: target.OwnKind()})
 	if err != nil {
 		return err
 	}
-	ans := &answer{w: w, r: r, media: media, warned: warned}
+	ans := &answer{w: w, r: r, media: media, warned: warned, pools: h.pools}
 	query := r.URL.Query()
 	switch a.Verb {
 	case "get":
@@ -96,8 +90,9 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, a request.Attrib
 		return h.list(ans, call, query)
 	case "watch":
 		return h.watch(ans, call, query)
+	default:
+		return h.write(ans, call, query)
 	}
-	return h.write(ans, call, query)
 }
 
 // write serves the verbs that change something, within upstream's time for them.
@@ -117,14 +112,6 @@ func (h *Handler) write(ans *answer, call *chain.Call, query url.Values) error {
 	default:
 		return apierrors.NewMethodNotSupported(call.Target.Resource.GroupResource(), call.Verb)
 	}
-}
-
-// served tells whether the target has the verb.
-func served(t chain.Target, verb string) bool {
-	if t.Sub != nil {
-		return slices.Contains(t.Sub.Verbs, verb)
-	}
-	return slices.Contains(t.Resource.Verbs, verb)
 }
 
 func (h *Handler) get(ans *answer, call *chain.Call, query url.Values) error {

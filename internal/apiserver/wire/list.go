@@ -47,7 +47,7 @@ func (h *Handler) listing(ans *answer, t chain.Target, found *chain.Listing, que
 		ResourceVersion: strconv.FormatInt(found.Revision, 10), Continue: found.Continue, RemainingItemCount: found.Remaining,
 	}
 	if ans.media.As == "Table" {
-		return h.tableList(ans, t, found.Items, &meta, query)
+		return h.tableOf(ans, http.StatusOK, t, found.Items, &meta)
 	}
 	f := formOf(t, ans.media)
 	parts := make([][]byte, 0, len(found.Items))
@@ -156,10 +156,10 @@ func (a *answer) body(code int, data []byte) error {
 // stream writes a body of about size bytes as it is made, compressed when that pays.
 func (a *answer) stream(size int, write func(*bufio.Writer) error) error {
 	if size >= gzipFrom && a.acceptsGzip() {
-		return a.compressed(http.StatusOK, func(w io.Writer) error { return buffered(w, write) })
+		return a.compressed(http.StatusOK, func(w io.Writer) error { return a.pools.buffered(w, write) })
 	}
 	a.w.WriteHeader(http.StatusOK)
-	_ = buffered(a.w, write) // the client may be gone
+	_ = a.pools.buffered(a.w, write) // the client may be gone
 	return nil
 }
 
@@ -172,36 +172,40 @@ func (a *answer) compressed(code int, write func(io.Writer) error) error {
 	h.Set("Content-Encoding", "gzip")
 	h.Add("Vary", "Accept-Encoding")
 	a.w.WriteHeader(code)
-	z, _ := zippers.Get().(*gzip.Writer)
+	z, _ := a.pools.zippers.Get().(*gzip.Writer)
 	z.Reset(a.w)
 	if err := write(z); err == nil {
 		_ = z.Close() // the client may be gone
 	}
-	zippers.Put(z)
+	a.pools.zippers.Put(z)
 	return nil
 }
 
 // buffered gives write a buffer in front of w.
-func buffered(w io.Writer, write func(*bufio.Writer) error) error {
-	b, _ := buffers.Get().(*bufio.Writer)
+func (p *pools) buffered(w io.Writer, write func(*bufio.Writer) error) error {
+	b, _ := p.buffers.Get().(*bufio.Writer)
 	b.Reset(w)
 	err := write(b)
 	if flushErr := b.Flush(); err == nil {
 		err = flushErr
 	}
 	b.Reset(nil)
-	buffers.Put(b)
+	p.buffers.Put(b)
 	return err
 }
 
-// Pools of what every large answer needs; their content carries nothing from one answer to the next.
-var (
-	zippers = sync.Pool{New: func() any {
-		z, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
-		return z
-	}}
-	buffers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 32*1024) }}
-)
+// pools keep what every large answer needs; their content carries nothing from one answer to the next.
+type pools struct{ zippers, buffers sync.Pool }
+
+func newPools() *pools {
+	return &pools{
+		zippers: sync.Pool{New: func() any {
+			z, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) // fails only on a level that there is not
+			return z
+		}},
+		buffers: sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 32*1024) }},
+	}
+}
 
 func includePolicy(query url.Values) (metav1.IncludeObjectPolicy, error) {
 	switch p := metav1.IncludeObjectPolicy(query.Get("includeObject")); p {
@@ -212,20 +216,6 @@ func includePolicy(query url.Values) (metav1.IncludeObjectPolicy, error) {
 	default:
 		return "", apierrors.NewBadRequest("unrecognized includeObject value: " + string(p))
 	}
-}
-
-func (h *Handler) tableList(ans *answer, t chain.Target, items []chain.Item, meta *metav1.ListMeta, query url.Values) error {
-	include, err := includePolicy(query)
-	if err != nil {
-		return err
-	}
-	tbl, err := h.table(t, ans.media, items, include)
-	if err != nil {
-		return err
-	}
-	tbl.ListMeta = *meta
-	tbl.ColumnDefinitions = table.Columns(t.Resource)
-	return ans.object(http.StatusOK, tbl)
 }
 
 // tableOf writes items as a table with the rows' metadata.

@@ -19,52 +19,61 @@ func TestParse(t *testing.T) {
 		{"GET", "/api/v1/pods", "", request.Attributes{Verb: "list", IsResource: true, Version: "v1", Resource: "pods"}, ""},
 		{
 			"GET", "/api/v1/namespaces/ns/pods", "watch=true",
-			request.Attributes{Verb: "watch", IsResource: true, Version: "v1", Resource: "pods", Namespace: "ns"}, "",
+			request.Attributes{Verb: "watch", IsResource: true, Version: "v1", Resource: "pods", Namespace: "ns"},
+			"",
 		},
 		{
 			"GET", "/api/v1/namespaces/ns/pods", "watch=false",
-			request.Attributes{Verb: "list", IsResource: true, Version: "v1", Resource: "pods", Namespace: "ns"}, "",
+			request.Attributes{Verb: "list", IsResource: true, Version: "v1", Resource: "pods", Namespace: "ns"},
+			"",
 		},
 		{
 			"GET", "/api/v1/watch/namespaces/ns/pods/p", "",
-			request.Attributes{Verb: "watch", IsResource: true, Version: "v1", Resource: "pods", Namespace: "ns", Name: "p"}, "",
+			request.Attributes{Verb: "watch", IsResource: true, Version: "v1", Resource: "pods", Namespace: "ns", Name: "p"},
+			"",
 		},
 		{
 			"GET", "/apis/apps/v1/namespaces/ns/deployments/d/status", "",
 			request.Attributes{
 				Verb: "get", IsResource: true, Group: "apps", Version: "v1", Resource: "deployments", Namespace: "ns", Name: "d",
 				Subresource: "status",
-			}, "",
+			},
+			"",
 		},
 		{
 			"GET", "/api/v1/namespaces/ns", "",
-			request.Attributes{Verb: "get", IsResource: true, Version: "v1", Resource: "namespaces", Namespace: "ns", Name: "ns"}, "",
+			request.Attributes{Verb: "get", IsResource: true, Version: "v1", Resource: "namespaces", Namespace: "ns", Name: "ns"},
+			"",
 		},
 		{
 			"PUT", "/api/v1/namespaces/ns/finalize", "",
 			request.Attributes{
 				Verb: "update", IsResource: true, Version: "v1", Resource: "namespaces", Namespace: "ns", Name: "ns",
 				Subresource: "finalize",
-			}, "",
+			},
+			"",
 		},
 		{
 			"DELETE", "/api/v1/namespaces/ns/pods", "labelSelector=a%3Db",
 			request.Attributes{
 				Verb: "deletecollection", IsResource: true, Version: "v1", Resource: "pods", Namespace: "ns", LabelSelector: "a=b",
-			}, "",
+			},
+			"",
 		},
 		{
 			"GET", "/api/v1/pods", "fieldSelector=metadata.name%3Dx",
 			request.Attributes{
 				Verb: "list", IsResource: true, Version: "v1", Resource: "pods", Name: "x", FieldSelector: "metadata.name=x",
-			}, "",
+			},
+			"",
 		},
 		{
 			"POST", "/api/v1/namespaces/ns/services/web:80/proxy/a/b/", "",
 			request.Attributes{
 				Verb: "create", IsResource: true, Version: "v1", Resource: "services", Namespace: "ns", Name: "web:80",
 				Subresource: "proxy",
-			}, "a/b/",
+			},
+			"a/b/",
 		},
 		{"GET", "/apis/apps/v1", "", request.Attributes{Verb: "get"}, ""},
 		{"GET", "/healthz", "", request.Attributes{Verb: "get"}, ""},

@@ -20,6 +20,9 @@ import (
 	"coracle.dev/coracle/internal/apiserver/table"
 )
 
+// minWatch is how long a watch lasts at least that names no time; upstream's half an hour to an hour.
+const minWatch = 30 * time.Minute
+
 // lastBookmark is how long before its end a watch sends a bookmark, so that the client goes on from there.
 const lastBookmark = 2 * time.Second
 
@@ -35,7 +38,7 @@ func (h *Handler) watch(ans *answer, call *chain.Call, query url.Values) error {
 	if err != nil {
 		return err
 	}
-	lasts := h.cfg.WatchTimeout()
+	lasts := minWatch + time.Duration(h.cfg.Rand(int(minWatch)))
 	if opts.TimeoutSeconds != nil && *opts.TimeoutSeconds > 0 {
 		lasts = time.Duration(*opts.TimeoutSeconds) * time.Second
 	}

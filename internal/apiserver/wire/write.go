@@ -9,12 +9,20 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	"coracle.dev/coracle/internal/apiserver/chain"
 	"coracle.dev/coracle/internal/apiserver/convert"
 	"coracle.dev/coracle/internal/apiserver/patch"
 )
+
+// posted puts the options into the call, and reads the object that was sent.
+func (h *Handler) posted(ans *answer, call *chain.Call, o writeOptions, opts runtime.Object) (runtime.Object, error) {
+	applyOptions(ans, call, o)
+	call.Options = opts
+	return h.decode(ans.r, call.Target, call.Validation, ans.warned)
+}
 
 // applyOptions puts the options that all writes share into the call.
 func applyOptions(ans *answer, call *chain.Call, o writeOptions) {
@@ -29,9 +37,7 @@ func (h *Handler) create(ctx context.Context, ans *answer, call *chain.Call, que
 	if err != nil {
 		return err
 	}
-	applyOptions(ans, call, o)
-	call.Options = opts
-	obj, err := h.decode(ans.r, call.Target, call.Validation, ans.warned)
+	obj, err := h.posted(ans, call, o, opts)
 	if err != nil {
 		return err
 	}
@@ -48,9 +54,7 @@ func (h *Handler) update(ctx context.Context, ans *answer, call *chain.Call, que
 	if err != nil {
 		return err
 	}
-	applyOptions(ans, call, o)
-	call.Options = opts
-	obj, err := h.decode(ans.r, call.Target, call.Validation, ans.warned)
+	obj, err := h.posted(ans, call, o, opts)
 	if err != nil {
 		return err
 	}

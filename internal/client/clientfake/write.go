@@ -284,8 +284,9 @@ func patched(before []byte, w client.Write, like api.Object) ([]byte, error) {
 			return nil, err
 		}
 		return strategicpatch.StrategicMergePatch(before, data, like)
+	default:
+		return nil, fmt.Errorf("unknown patch type %q", w.PatchType)
 	}
-	return nil, fmt.Errorf("unknown patch type %q", w.PatchType)
 }
 
 func (c *Client) applyNew(col *collection, w client.Write) (runtime.Object, error) {

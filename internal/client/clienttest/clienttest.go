@@ -11,10 +11,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 )
 
@@ -23,9 +23,6 @@ type Make func(t *testing.T) client.Interface
 
 // patience bounds a wait that a broken implementation would not end.
 const patience = 30 * time.Second
-
-func configMaps() schema.GroupResource { return schema.GroupResource{Resource: "configmaps"} }
-func pods() schema.GroupResource       { return schema.GroupResource{Resource: "pods"} }
 
 // Run runs the suite.
 func Run(t *testing.T, makeClient Make) {
@@ -81,17 +78,17 @@ func (s *suite) write(w client.Write) api.Object {
 
 func (s *suite) create(obj api.Object) *corev1.ConfigMap {
 	s.Helper()
-	return s.write(client.Write{Verb: client.Create, Resource: configMaps(), Object: obj}).(*corev1.ConfigMap)
+	return s.write(client.Write{Verb: client.Create, Resource: kinds.ConfigMaps(), Object: obj}).(*corev1.ConfigMap)
 }
 
 func (s *suite) update(obj api.Object) *corev1.ConfigMap {
 	s.Helper()
-	return s.write(client.Write{Verb: client.Update, Resource: configMaps(), Object: obj}).(*corev1.ConfigMap)
+	return s.write(client.Write{Verb: client.Update, Resource: kinds.ConfigMaps(), Object: obj}).(*corev1.ConfigMap)
 }
 
 func (s *suite) remove(name string) {
 	s.Helper()
-	s.write(client.Write{Verb: client.Delete, Resource: configMaps(), Namespace: "default", Name: name})
+	s.write(client.Write{Verb: client.Delete, Resource: kinds.ConfigMaps(), Namespace: "default", Name: name})
 }
 
 func (s *suite) writeAndRead() {
@@ -100,7 +97,7 @@ func (s *suite) writeAndRead() {
 	if given.ResourceVersion != "" || given.UID != "" {
 		s.Errorf("the object handed in was changed: %+v", given.ObjectMeta)
 	}
-	got, err := client.Get[*corev1.ConfigMap](s.ctx, s.c, configMaps(), "default", "a")
+	got, err := client.Get[*corev1.ConfigMap](s.ctx, s.c, kinds.ConfigMaps(), "default", "a")
 	if err != nil {
 		s.Fatalf("get: %v", err)
 	}
@@ -114,14 +111,14 @@ func (s *suite) writeAndRead() {
 	next.Data["k"] = "w"
 	s.update(next)
 	patched := s.write(client.Write{
-		Verb: client.Patch, Resource: configMaps(), Namespace: "default", Name: "a",
+		Verb: client.Patch, Resource: kinds.ConfigMaps(), Namespace: "default", Name: "a",
 		PatchType: types.MergePatchType, PatchData: []byte(`{"data":{"more":"x"}}`),
 	}).(*corev1.ConfigMap)
 	if patched.Data["k"] != "w" || patched.Data["more"] != "x" {
 		s.Errorf("patched to %v", patched.Data)
 	}
 	s.remove("a")
-	if _, err := s.c.Get(s.ctx, configMaps(), "default", "a"); !apierrors.IsNotFound(err) {
+	if _, err := s.c.Get(s.ctx, kinds.ConfigMaps(), "default", "a"); !apierrors.IsNotFound(err) {
 		s.Errorf("get after delete: %v", err)
 	}
 }
@@ -150,7 +147,7 @@ func (s *suite) refusals() {
 			}, apierrors.IsConflict,
 		},
 	} {
-		c.write.Resource = configMaps()
+		c.write.Resource = kinds.ConfigMaps()
 		if _, err := s.c.Write(s.ctx, c.write); !c.is(err) {
 			s.Errorf("%s: %v", c.name, err)
 		}
@@ -164,7 +161,7 @@ func (s *suite) pages() {
 	var names []string
 	token := ""
 	for {
-		list, err := s.c.List(s.ctx, configMaps(), client.ListOptions{Namespace: "default", Limit: 3, Continue: token})
+		list, err := s.c.List(s.ctx, kinds.ConfigMaps(), client.ListOptions{Namespace: "default", Limit: 3, Continue: token})
 		if err != nil {
 			s.Fatalf("list: %v", err)
 		}
@@ -181,11 +178,11 @@ func (s *suite) pages() {
 }
 
 func (s *suite) dryRun() {
-	out := s.write(client.Write{Verb: client.Create, Resource: configMaps(), Object: configMap("a", nil), DryRun: true})
+	out := s.write(client.Write{Verb: client.Create, Resource: kinds.ConfigMaps(), Object: configMap("a", nil), DryRun: true})
 	if out.GetUID() == "" {
 		s.Error("a dry run returned an object without UID")
 	}
-	if _, err := s.c.Get(s.ctx, configMaps(), "default", "a"); !apierrors.IsNotFound(err) {
+	if _, err := s.c.Get(s.ctx, kinds.ConfigMaps(), "default", "a"); !apierrors.IsNotFound(err) {
 		s.Errorf("a dry run left something: %v", err)
 	}
 }
@@ -193,7 +190,7 @@ func (s *suite) dryRun() {
 func (s *suite) apply() {
 	apply := func(manager, value string, force bool) error {
 		_, err := s.c.Write(s.ctx, client.Write{
-			Verb: client.Patch, Resource: configMaps(), Namespace: "default", Name: "a", PatchType: types.ApplyPatchType,
+			Verb: client.Patch, Resource: kinds.ConfigMaps(), Namespace: "default", Name: "a", PatchType: types.ApplyPatchType,
 			PatchData:    []byte(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"k":"` + value + `"}}`),
 			FieldManager: manager, Force: force,
 		})
@@ -208,7 +205,7 @@ func (s *suite) apply() {
 	if err := apply("two", "2", true); err != nil {
 		s.Errorf("forced apply: %v", err)
 	}
-	got, err := client.Get[*corev1.ConfigMap](s.ctx, s.c, configMaps(), "default", "a")
+	got, err := client.Get[*corev1.ConfigMap](s.ctx, s.c, kinds.ConfigMaps(), "default", "a")
 	if err != nil || got.Data["k"] != "2" {
 		s.Errorf("got %v %v", got, err)
 	}
@@ -221,8 +218,8 @@ func (s *suite) otherVersion() {
 		InvolvedObject: corev1.ObjectReference{Kind: "Pod", Namespace: "default", Name: "p"},
 		Reason:         "Tested", Message: "hello", Type: "Normal",
 	}
-	s.write(client.Write{Verb: client.Create, Resource: schema.GroupResource{Resource: "events"}, Object: event})
-	got, err := s.c.Get(s.ctx, schema.GroupResource{Resource: "events"}, "default", "e")
+	s.write(client.Write{Verb: client.Create, Resource: kinds.Events(), Object: event})
+	got, err := s.c.Get(s.ctx, kinds.Events(), "default", "e")
 	if err != nil || got.(*corev1.Event).Message != "hello" {
 		s.Errorf("got %v %v", got, err)
 	}
@@ -250,7 +247,7 @@ func names(snap client.Snapshot) []string {
 
 func (s *suite) cache() {
 	s.create(configMap("a", nil))
-	cache := s.open(client.Selection{Resource: configMaps()})
+	cache := s.open(client.Selection{Resource: kinds.ConfigMaps()})
 	if got := names(cache.Snapshot()); !slices.Equal(got, []string{"a"}) {
 		s.Errorf("after Sync: %v", got)
 	}
@@ -285,7 +282,7 @@ func (s *suite) cache() {
 }
 
 func (s *suite) selection() {
-	cache := s.open(client.Selection{Resource: configMaps(), Namespace: "default", LabelSelector: "in=yes"})
+	cache := s.open(client.Selection{Resource: kinds.ConfigMaps(), Namespace: "default", LabelSelector: "in=yes"})
 	cm := s.create(configMap("a", map[string]string{"in": "yes"}))
 	s.create(configMap("b", map[string]string{"in": "no"}))
 	if err := cache.Sync(s.ctx); err != nil {
@@ -307,7 +304,7 @@ func (s *suite) selection() {
 
 func (s *suite) metadataOnly() {
 	made := s.create(configMap("a", map[string]string{"x": "y"}))
-	cache := s.open(client.Selection{Resource: configMaps(), MetadataOnly: true})
+	cache := s.open(client.Selection{Resource: kinds.ConfigMaps(), MetadataOnly: true})
 	obj, ok := cache.Snapshot().Get("default", "a")
 	if !ok {
 		s.Fatal("not found")
@@ -329,9 +326,9 @@ func (s *suite) index() {
 		}
 	}
 	for _, p := range []*corev1.Pod{pod("a", "n1"), pod("b", "n2"), pod("c", "n1"), pod("d", "")} {
-		s.write(client.Write{Verb: client.Create, Resource: pods(), Object: p})
+		s.write(client.Write{Verb: client.Create, Resource: kinds.Pods(), Object: p})
 	}
-	for _, sel := range []client.Selection{{Resource: pods()}, {Resource: pods(), FieldSelector: "spec.nodeName=n1"}} {
+	for _, sel := range []client.Selection{{Resource: kinds.Pods()}, {Resource: kinds.Pods(), FieldSelector: "spec.nodeName=n1"}} {
 		cache := s.open(sel)
 		var got []string
 		for obj := range cache.Snapshot().Index(api.IndexNode, "n1") {
@@ -345,7 +342,7 @@ func (s *suite) index() {
 
 func (s *suite) follow() {
 	s.create(configMap("a", nil))
-	cache := s.open(client.Selection{Resource: configMaps()})
+	cache := s.open(client.Selection{Resource: kinds.ConfigMaps()})
 	snap, stream := cache.Follow()
 	defer stream.Close()
 	if got := names(snap); !slices.Equal(got, []string{"a"}) {
@@ -407,7 +404,7 @@ func mapsEqual(a, b map[string]string) bool {
 
 // slowFollower reads nothing while much happens; afterwards it must come to the same state.
 func (s *suite) slowFollower() {
-	cache := s.open(client.Selection{Resource: configMaps()})
+	cache := s.open(client.Selection{Resource: kinds.ConfigMaps()})
 	_, stream := cache.Follow()
 	defer stream.Close()
 	for i := range 60 {
@@ -440,10 +437,10 @@ func (s *suite) deleteCollection() {
 		s.create(configMap(fmt.Sprintf("c%d", i), map[string]string{"odd": fmt.Sprint(i % 2)}))
 	}
 	s.write(client.Write{
-		Verb: client.DeleteCollection, Resource: configMaps(), Namespace: "default",
+		Verb: client.DeleteCollection, Resource: kinds.ConfigMaps(), Namespace: "default",
 		Selector: client.ListOptions{LabelSelector: "odd=1"},
 	})
-	list, err := s.c.List(s.ctx, configMaps(), client.ListOptions{Namespace: "default"})
+	list, err := s.c.List(s.ctx, kinds.ConfigMaps(), client.ListOptions{Namespace: "default"})
 	if err != nil {
 		s.Fatal(err)
 	}

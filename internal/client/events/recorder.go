@@ -11,10 +11,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 )
 
@@ -112,7 +112,7 @@ func (r *Recorder) write(ctx context.Context, c *correlator, f *fact) error {
 	if o.drop {
 		return nil
 	}
-	w := client.Write{Verb: client.Create, Resource: schema.GroupResource{Resource: "events"}, Object: r.event(f, c.name(f), o.message)}
+	w := client.Write{Verb: client.Create, Resource: kinds.Events(), Object: r.event(f, c.name(f), o.message)}
 	if o.update != nil {
 		patch, err := json.Marshal(map[string]any{
 			"count": o.update.Count + 1, "lastTimestamp": metav1.NewTime(f.at), "message": o.message,
@@ -121,7 +121,7 @@ func (r *Recorder) write(ctx context.Context, c *correlator, f *fact) error {
 			return fmt.Errorf("encoding the count of event %s: %w", o.update.Name, err)
 		}
 		w = client.Write{
-			Verb: client.Patch, Resource: schema.GroupResource{Resource: "events"}, Namespace: o.update.Namespace, Name: o.update.Name,
+			Verb: client.Patch, Resource: kinds.Events(), Namespace: o.update.Namespace, Name: o.update.Name,
 			PatchType: types.MergePatchType, PatchData: patch,
 		}
 	} else {

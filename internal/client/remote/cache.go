@@ -32,8 +32,6 @@ type cache struct {
 	mu sync.Mutex
 	// err is why the last attempt to fill failed; nil when it did not.
 	err error
-	// filled tells that the image has been whole once.
-	filled bool
 	// recent are the newest links, so that links far behind can be cut loose.
 	recent []*link
 }
@@ -90,7 +88,8 @@ func (k *cache) WaitFor(ctx context.Context, revision int64) error {
 		select {
 		case <-l.ready:
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for %s to reach revision %d: %w", k.sel.Resource, revision, errors.Join(ctx.Err(), k.failure()))
+			err := errors.Join(ctx.Err(), k.failure())
+			return fmt.Errorf("waiting for %s to reach revision %d: %w", k.sel.Resource, revision, err)
 		}
 	}
 }

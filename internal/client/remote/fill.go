@@ -46,10 +46,17 @@ func (k *cache) fill(ctx context.Context) {
 		}
 		wait := time.Duration(float64(delay) * (1 + k.client.cfg.Jitter()))
 		delay = min(delay*2, maxDelay)
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
+		k.client.pause(ctx, wait)
+	}
+}
+
+// pause waits, or until ctx ends.
+func (c *Client) pause(ctx context.Context, wait time.Duration) {
+	timer := c.cfg.Clock.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C():
 	}
 }
 

@@ -5,20 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
-	"time"
+
+	"k8s.io/utils/clock"
 
 	"coracle.dev/coracle/internal/api"
 	"coracle.dev/coracle/internal/api/codec"
 	"coracle.dev/coracle/internal/client"
 )
 
-// Config says which server to speak to, and as whom.
+// Config says which server to speak to, and as whom. URL, Catalogue, Clock and Jitter are required.
 type Config struct {
 	// URL of the server, such as https://10.0.0.1:6443.
 	URL string
@@ -35,8 +35,9 @@ type Config struct {
 	UserAgent string
 	// Dial makes connections; nil uses the network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	Now  func() time.Time
-	// Jitter returns a number in [0,1) that spreads retries; nil uses a random one.
+	// Clock tells when to try again, and when to look at files again.
+	Clock clock.Clock
+	// Jitter returns a random number in [0,1) that spreads retries.
 	Jitter func() float64
 	Logger *slog.Logger
 }
@@ -62,18 +63,12 @@ var _ client.Interface = (*Client)(nil)
 
 // New makes a client. It connects to nothing before it is used.
 func New(cfg Config) (*Client, error) {
-	if cfg.Catalogue == nil {
-		return nil, errors.New("remote client: no catalogue")
+	if cfg.Catalogue == nil || cfg.Clock == nil || cfg.Jitter == nil {
+		return nil, errors.New("remote client: Catalogue, Clock and Jitter are required")
 	}
 	base, err := url.Parse(strings.TrimSuffix(cfg.URL, "/"))
 	if err != nil || base.Host == "" {
 		return nil, fmt.Errorf("remote client: %q is no server's URL", cfg.URL)
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
-	if cfg.Jitter == nil {
-		cfg.Jitter = rand.Float64
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

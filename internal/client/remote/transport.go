@@ -65,7 +65,7 @@ type tokenFile struct {
 }
 
 func newTokenFile(cfg Config) *tokenFile {
-	return &tokenFile{path: cfg.TokenFile, token: cfg.Token, now: cfg.Now}
+	return &tokenFile{path: cfg.TokenFile, token: cfg.Token, now: cfg.Clock.Now}
 }
 
 // get returns the token, empty for none. A file that can't be read leaves the last token in use.

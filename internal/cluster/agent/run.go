@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"strings"
-	"time"
+
+	"k8s.io/utils/clock"
 
 	"coracle.dev/coracle/internal/api/builtin"
 	"coracle.dev/coracle/internal/client/remote"
@@ -86,7 +88,8 @@ func identity(
 	}
 	c, err := remote.New(remote.Config{
 		URL: cfg.Server, CA: ca, CertFile: member.CertFile(), KeyFile: member.CertFile(), Catalogue: catalogue,
-		UserAgent: "kubelet/" + version.Release, Now: time.Now, Logger: log.With("part", "client"),
+		UserAgent: "kubelet/" + version.Release, Clock: clock.RealClock{}, Jitter: rand.Float64,
+		Logger: log.With("part", "client"),
 	})
 	if err != nil {
 		return Identity{}, err

@@ -285,7 +285,9 @@ func parseTaints(text string) ([]corev1.Taint, error) {
 	for _, field := range strings.Split(text, ",") {
 		pair, effect, found := strings.Cut(field, ":")
 		key, value, _ := strings.Cut(pair, "=")
-		known := []corev1.TaintEffect{corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute}
+		known := []corev1.TaintEffect{
+			corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute,
+		}
 		if !found || !slices.Contains(known, corev1.TaintEffect(effect)) {
 			return nil, fmt.Errorf("%q is no KEY[=VALUE]:EFFECT", field)
 		}

@@ -53,6 +53,8 @@ func ParsePortRange(text string) (PortRange, error) {
 type Etcd struct {
 	Endpoints                 []string
 	CAFile, CertFile, KeyFile string
+	// CompactionInterval is how often history is forgotten, to what it was an interval before; 0 means never.
+	CompactionInterval time.Duration
 }
 
 // Server are the settings of a server, its own agent's included.
@@ -80,6 +82,7 @@ func DefaultServer(hostname string) Server {
 	return Server{
 		Agent: DefaultAgent(hostname), BindAddress: netip.IPv4Unspecified(), SecurePort: DefaultSecurePort,
 		NodePorts: PortRange{First: 30000, Last: 32767}, NodeGrace: 40 * time.Second,
+		Etcd: Etcd{CompactionInterval: 5 * time.Minute},
 	}
 }
 
@@ -99,6 +102,8 @@ func (s *Server) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&s.Etcd.CAFile, "etcd-cafile", s.Etcd.CAFile, "authority of the outside etcd's certificates")
 	flags.StringVar(&s.Etcd.CertFile, "etcd-certfile", s.Etcd.CertFile, "client certificate for the outside etcd")
 	flags.StringVar(&s.Etcd.KeyFile, "etcd-keyfile", s.Etcd.KeyFile, "key of the client certificate for the outside etcd")
+	flags.DurationVar(&s.Etcd.CompactionInterval, "etcd-compaction-interval", s.Etcd.CompactionInterval,
+		"how long the history of changes is kept at least; 0 leaves forgetting it to others")
 	flags.StringSliceVar(&s.SANs, "tls-san", s.SANs, "further names and addresses for the API server's certificate")
 	flags.DurationVar(&s.NodeGrace, "node-monitor-grace-period", s.NodeGrace, "how long a node may be silent before it is lost")
 	flags.StringSliceVar(&s.Disable, "disable", s.Disable, "parts to leave out: "+strings.Join(Parts(), ", "))
@@ -159,6 +164,9 @@ func (e Etcd) problems() []error {
 	}
 	if (e.CertFile == "") != (e.KeyFile == "") {
 		errs = append(errs, errors.New("--etcd-certfile and --etcd-keyfile belong together"))
+	}
+	if e.CompactionInterval < 0 {
+		errs = append(errs, fmt.Errorf("--etcd-compaction-interval: %s is negative", e.CompactionInterval))
 	}
 	return errs
 }

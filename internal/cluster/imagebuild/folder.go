@@ -45,7 +45,7 @@ func (f Folder) Save(reference string, image v1.Image) (Built, error) {
 	if err != nil {
 		return Built{}, fmt.Errorf("saving the image %s: %w", reference, err)
 	}
-	defer os.Remove(file.Name())
+	defer func() { _ = os.Remove(file.Name()) }() // it is gone already when all went well
 	err = errors.Join(Write(file, reference, image), file.Sync(), file.Close())
 	if err == nil {
 		err = os.Rename(file.Name(), f.path(reference))

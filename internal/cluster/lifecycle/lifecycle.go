@@ -1,5 +1,3 @@
-// Package lifecycle starts the parts of a process in order and stops them in the reverse order. A part is anything with
-// Run(ctx) error; the first that ends by itself ends all.
 package lifecycle
 
 import (

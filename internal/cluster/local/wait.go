@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -56,7 +57,7 @@ func WaitReady(ctx context.Context, c *Cluster, progress func(string)) error {
 	}
 	for len(waiting) > 0 {
 		if err := watchNodes(ctx, client, note, func() bool { return len(waiting) == 0 }); err != nil {
-			return fmt.Errorf("waiting for %s to be ready: %w", strings.Join(keys(waiting), ", "), err)
+			return fmt.Errorf("waiting for %s to be ready: %w", strings.Join(slices.Sorted(maps.Keys(waiting)), ", "), err)
 		}
 	}
 	return nil
@@ -154,13 +155,4 @@ func nodeConditions(ctx context.Context, kubeconfig string) (map[string]string, 
 		ready[list.Items[i].Name] = string(readyCondition(&list.Items[i]))
 	}
 	return ready, nil
-}
-
-func keys(set map[string]bool) []string {
-	var names []string
-	for name := range set {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

@@ -81,7 +81,7 @@ func (e *Engine) Seed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer images.Close()
+	defer func() { _ = images.Close() }() // only a connection
 	err = images.Ensure(ctx, imagebuild.PauseImage, "", func() (io.ReadCloser, error) {
 		archive, err := imagebuild.Pause(filepath.Join(e.cfg.Binaries, programs.Pause))
 		return io.NopCloser(bytes.NewReader(archive)), err

@@ -92,15 +92,18 @@ func TestEnsureServerAgain(t *testing.T) {
 				"apiserver.crt", "apiserver-kubelet-client.crt", "front-proxy-client.crt", "kubelet-serving.crt", "admin.crt",
 				"controller-manager.crt", "scheduler.crt", "kubelet.crt", "admin.kubeconfig", "controller-manager.kubeconfig",
 				"scheduler.kubeconfig", "kubelet.kubeconfig",
-			}, false,
+			},
+			false,
 		},
 		{
 			"another name", func(_ *testing.T, s *ServerSpec, _ *time.Time) { s.Names = []string{"other.example"} },
-			[]string{"apiserver.crt"}, false,
+			[]string{"apiserver.crt"},
+			false,
 		},
 		{
 			"another node", func(_ *testing.T, s *ServerSpec, _ *time.Time) { s.NodeName = "two" },
-			[]string{"kubelet-serving.crt", "kubelet.crt", "kubelet.kubeconfig"}, false,
+			[]string{"kubelet-serving.crt", "kubelet.crt", "kubelet.kubeconfig"},
+			false,
 		},
 		{
 			"a broken certificate", func(t *testing.T, s *ServerSpec, _ *time.Time) {

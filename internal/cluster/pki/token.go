@@ -90,7 +90,7 @@ func ParseToken(text string) (Token, error) {
 	return token, nil
 }
 
-// Secret of kube-system by which the API server knows the token. A zero expiry means that it never expires.
+// Object returns the Secret of kube-system by which the API server knows the token. A zero expiry means that it never expires.
 func (t Token) Object(expiry time.Time) *corev1.Secret {
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: "bootstrap-token-" + t.ID},

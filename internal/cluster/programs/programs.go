@@ -165,7 +165,7 @@ func (s *Set) unpackLocked(ctx context.Context, dir, target string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(partial)
+	defer func() { _ = os.RemoveAll(partial) }() // what stays is removed by the next unpacking
 	group, ctx := errgroup.WithContext(ctx)
 	for _, p := range s.programs {
 		group.Go(func() error {

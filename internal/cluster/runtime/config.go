@@ -108,6 +108,8 @@ imports = []
   netns_mounts_under_state_dir = true
   cdi_spec_dirs = []
   enable_criu = false
+  # Each collection asks every shim. Consumers of CPU rates ask every 15 s or less often.
+  stats_collect_period = "10s"
   [plugins.'io.containerd.cri.v1.runtime'.cni]
     bin_dirs = [{{range $i, $dir := .BinDirs}}{{if $i}}, {{end}}{{q $dir}}{{end}}]
     conf_dir = {{q .CNIConfDir}}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -58,7 +57,7 @@ func testConfig(t *testing.T) Config {
 
 func TestSupervisor(t *testing.T) {
 	cfg := testConfig(t)
-	s := New(cfg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	s := New(cfg, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -102,7 +101,7 @@ func TestSupervisor(t *testing.T) {
 }
 
 func TestReadyGivesUp(t *testing.T) {
-	s := New(testConfig(t), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	s := New(testConfig(t), slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.Ready(ctx); !errors.Is(err, context.Canceled) {

@@ -126,7 +126,7 @@ func (s *Supervisor) runOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer notify.Close()
+	defer func() { _ = notify.Close() }() // the next run makes its own
 	log, err := openLog(s.cfg.LogFile)
 	if err != nil {
 		return err
@@ -144,8 +144,12 @@ func (s *Supervisor) runOnce(ctx context.Context) error {
 		return fmt.Errorf("starting containerd: %w", err)
 	}
 	s.setPID(cmd.Process.Pid)
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	var end error // once ended is closed
+	go func() {
+		defer close(ended)
+		end = cmd.Wait()
+	}()
 	go func() {
 		if notify.wait() == nil {
 			s.setReady(cmd.Process.Pid)
@@ -153,8 +157,8 @@ func (s *Supervisor) runOnce(ctx context.Context) error {
 	}()
 	defer s.setGone()
 	select {
-	case err := <-ended:
-		return fmt.Errorf("containerd ended: %w (its log is %s)", errOrExit(err), s.cfg.LogFile)
+	case <-ended:
+		return fmt.Errorf("containerd ended: %w (its log is %s)", errOrExit(end), s.cfg.LogFile)
 	case <-ctx.Done():
 		return stop(cmd, ended)
 	}
@@ -168,7 +172,7 @@ func errOrExit(err error) error {
 }
 
 // stop asks containerd to end, and kills it when it does not.
-func stop(cmd *exec.Cmd, ended <-chan error) error {
+func stop(cmd *exec.Cmd, ended <-chan struct{}) error {
 	if err := cmd.Process.Signal(unix.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stopping containerd: %w", err)
 	}

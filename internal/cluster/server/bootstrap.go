@@ -28,8 +28,9 @@ func (s *Server) bootstrap(ctx context.Context) error {
 	c := s.asMaster()
 	err = bootstrap.Run(ctx, c, bootstrap.Config{
 		ServiceCIDRs: []netip.Prefix{s.cfg.ServiceCIDR}, ServiceIP: s.cfg.ServiceCIDR.Masked().Addr().Next(),
-		Servers: []netip.AddrPort{netip.AddrPortFrom(s.address(), uint16(s.cfg.SecurePort))}, URL: s.url(), //nolint:gosec // validated
-		ServingCA: s.files.CA.PEM(), ClientCA: s.files.CA.PEM(), FrontProxyCA: ca, FrontProxyNames: []string{"front-proxy-client"},
+		Servers: []netip.AddrPort{netip.AddrPortFrom(s.address(), uint16(s.cfg.SecurePort))}, URL: s.url(),
+		ServingCA: s.files.CA.PEM(), ClientCA: s.files.CA.PEM(), FrontProxyCA: ca,
+		FrontProxyNames: []string{"front-proxy-client"},
 	})
 	if err != nil {
 		return err
@@ -49,7 +50,9 @@ func (s *Server) dnsService() *corev1.Service {
 	return &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: metav1.NamespaceSystem, Name: "kube-dns",
-			Labels: map[string]string{"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"},
+			Labels: map[string]string{
+				"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS",
+			},
 		},
 		Spec: corev1.ServiceSpec{
 			ClusterIP: s.cfg.ClusterDNS.String(), Type: corev1.ServiceTypeClusterIP,

@@ -131,7 +131,8 @@ func (s *Server) startStore(ctx context.Context) (err error) {
 	s.store, err = store.Open(ctx, store.Options{
 		DataDir: s.cfg.EtcdDir(), Endpoints: s.cfg.Etcd.Endpoints,
 		TLS:        store.TLSFiles{CA: s.cfg.Etcd.CAFile, Cert: s.cfg.Etcd.CertFile, Key: s.cfg.Etcd.KeyFile},
-		SoleWriter: len(s.cfg.Etcd.Endpoints) == 0, Heartbeat: heartbeat, Logger: s.log.With("part", "store"),
+		SoleWriter: len(s.cfg.Etcd.Endpoints) == 0, Heartbeat: heartbeat, CompactInterval: s.compactInterval(),
+		Logger: s.log.With("part", "store"),
 	})
 	if err != nil {
 		return err
@@ -141,6 +142,14 @@ func (s *Server) startStore(ctx context.Context) (err error) {
 		return errors.Join(err, s.store.Close())
 	})
 	return nil
+}
+
+// compactInterval says never in the store's way.
+func (s *Server) compactInterval() time.Duration {
+	if s.cfg.Etcd.CompactionInterval == 0 {
+		return -1
+	}
+	return s.cfg.Etcd.CompactionInterval
 }
 
 // heartbeat of the built-in etcd: its one member elects itself after up to ten of them, and idle ticks cost processor time.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"coracle.dev/coracle/internal/api"
 	"coracle.dev/coracle/internal/api/codec"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/apiserver"
 	"coracle.dev/coracle/internal/apiserver/admission"
 	"coracle.dev/coracle/internal/apiserver/alloc"
@@ -52,7 +54,7 @@ func storageCodec(r *api.Resource) store.Codec { return codec.StorageCodec(r) }
 // server's own chain needs the decisions before it can serve.
 func newSecurity(ctx context.Context, s *Server) (*security, error) {
 	plain, err := chain.New(chain.Config{
-		Store: s.store, Catalogue: s.catalogue, Codec: storageCodec, Now: time.Now, Logger: s.log,
+		Store: s.store, Catalogue: s.catalogue, Codec: storageCodec, Now: time.Now, Rand: rand.IntN, Logger: s.log,
 	})
 	if err != nil {
 		return nil, err
@@ -96,7 +98,7 @@ func newSecurity(ctx context.Context, s *Server) (*security, error) {
 
 // repair makes the allocated addresses and ports what the Services say, once; a crash or an older server may have left others.
 func (sec *security) repair(ctx context.Context) error {
-	cache, err := sec.reader.Cache(client.Selection{Resource: schema.GroupResource{Resource: "services"}})
+	cache, err := sec.reader.Cache(client.Selection{Resource: kinds.Services()})
 	if err != nil {
 		return err
 	}
@@ -143,6 +145,7 @@ func (sec *security) apiConfig(s *Server) (apiserver.Config, error) {
 		Paths:      map[string]http.Handler{token.ConfigurationPath: openID, token.KeysPath: openID},
 		Version:    version.Info(),
 		Now:        time.Now,
+		Rand:       rand.IntN,
 		Logger:     s.log.With("part", "apiserver"),
 	}, nil
 }

@@ -47,7 +47,9 @@ type decision struct {
 
 // decide says what is to be done with a request. node returns a Node by name, or nil. reserved are addresses that no node may
 // have a certificate for.
-func decide(csr *certv1.CertificateSigningRequest, node func(string) *corev1.Node, reserved netip.Prefix, now time.Time) decision {
+func decide(
+	csr *certv1.CertificateSigningRequest, node func(string) *corev1.Node, reserved netip.Prefix, now time.Time,
+) decision {
 	answered := len(csr.Status.Certificate) > 0 || has(csr, certv1.CertificateDenied) || has(csr, certv1.CertificateFailed)
 	keep := keepPending
 	if answered {

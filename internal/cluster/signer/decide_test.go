@@ -69,8 +69,10 @@ func change(csr *certv1.CertificateSigningRequest, f func(*certv1.CertificateSig
 
 func TestDecide(t *testing.T) {
 	one := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "one"}, Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{
-		{Type: corev1.NodeInternalIP, Address: "10.0.0.1"}, {Type: corev1.NodeHostName, Address: "one"},
-		{Type: corev1.NodeExternalIP, Address: "10.43.0.1"}, {Type: corev1.NodeHostName, Address: "kubernetes.default.svc"},
+		{Type: corev1.NodeInternalIP, Address: "10.0.0.1"},
+		{Type: corev1.NodeHostName, Address: "one"},
+		{Type: corev1.NodeExternalIP, Address: "10.43.0.1"},
+		{Type: corev1.NodeHostName, Address: "kubernetes.default.svc"},
 	}}}
 	dns := []string{"one"}
 	tests := []struct {
@@ -96,10 +98,12 @@ func TestDecide(t *testing.T) {
 		{name: "no node's name", csr: change(clientCSR(t, "x"), func(c *certv1.CertificateSigningRequest) {
 			c.Spec.Request = request(t, "admin", "system:nodes", nil)
 		})},
-		{name: "masters, approved by mistake", want: fail,
+		{
+			name: "masters, approved by mistake", want: fail,
 			csr: change(with(clientCSR(t, "x"), certv1.CertificateApproved), func(c *certv1.CertificateSigningRequest) {
 				c.Spec.Request = request(t, "system:node:one", "system:masters", nil)
-			})},
+			}),
+		},
 		{name: "a client that names hosts", csr: change(clientCSR(t, "x"), func(c *certv1.CertificateSigningRequest) {
 			c.Spec.Request = request(t, "system:node:one", "system:nodes", dns)
 		})},

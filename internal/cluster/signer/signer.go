@@ -14,23 +14,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/cluster/pki"
 )
-
-func requests() schema.GroupResource {
-	return schema.GroupResource{Group: certv1.GroupName, Resource: "certificatesigningrequests"}
-}
-
-func nodes() schema.GroupResource { return schema.GroupResource{Resource: "nodes"} }
-
-func accessReviews() schema.GroupResource {
-	return schema.GroupResource{Group: authzv1.GroupName, Resource: "subjectaccessreviews"}
-}
 
 // Signer answers certificate signing requests.
 type Signer struct {
@@ -55,11 +45,11 @@ const retryAfter = time.Second
 
 // Run answers requests until ctx ends.
 func (s *Signer) Run(ctx context.Context) error {
-	csrs, err := s.client.Cache(client.Selection{Resource: requests()})
+	csrs, err := s.client.Cache(client.Selection{Resource: kinds.CertificateSigningRequests()})
 	if err != nil {
 		return fmt.Errorf("reading certificate requests: %w", err)
 	}
-	machines, err := s.client.Cache(client.Selection{Resource: nodes()})
+	machines, err := s.client.Cache(client.Selection{Resource: kinds.Nodes()})
 	if err != nil {
 		return fmt.Errorf("reading nodes: %w", err)
 	}
@@ -174,7 +164,8 @@ func (s *Signer) perform(ctx context.Context, csr *certv1.CertificateSigningRequ
 		if err != nil || !allowed {
 			return err
 		}
-		return s.condition(ctx, csr, "approval", certv1.CertificateApproved, autoApproved, "the requestor may have this certificate")
+		return s.condition(ctx, csr, "approval", certv1.CertificateApproved, autoApproved,
+			"the requestor may have this certificate")
 	case approve:
 		return s.condition(ctx, csr, "approval", certv1.CertificateApproved, autoApproved, d.message)
 	case fail:
@@ -183,7 +174,7 @@ func (s *Signer) perform(ctx context.Context, csr *certv1.CertificateSigningRequ
 		return s.sign(ctx, csr)
 	case remove:
 		_, err := s.client.Write(ctx, client.Write{
-			Verb: client.Delete, Resource: requests(), Name: csr.Name,
+			Verb: client.Delete, Resource: kinds.CertificateSigningRequests(), Name: csr.Name,
 			Delete: metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(csr.UID))},
 		})
 		return err
@@ -201,10 +192,11 @@ func (s *Signer) allowed(ctx context.Context, csr *certv1.CertificateSigningRequ
 	ask := &authzv1.SubjectAccessReview{Spec: authzv1.SubjectAccessReviewSpec{
 		User: csr.Spec.Username, UID: csr.Spec.UID, Groups: csr.Spec.Groups, Extra: extra,
 		ResourceAttributes: &authzv1.ResourceAttributes{
-			Group: certv1.GroupName, Resource: requests().Resource, Subresource: subresource, Verb: "create", Version: "*",
+			Group: certv1.GroupName, Resource: kinds.CertificateSigningRequests().Resource, Subresource: subresource,
+			Verb: "create", Version: "*",
 		},
 	}}
-	out, err := s.client.Write(ctx, client.Write{Verb: client.Create, Resource: accessReviews(), Object: ask})
+	out, err := s.client.Write(ctx, client.Write{Verb: client.Create, Resource: kinds.SubjectAccessReviews(), Object: ask})
 	if err != nil {
 		return false, fmt.Errorf("asking whether %s may have its certificate: %w", csr.Spec.Username, err)
 	}
@@ -243,7 +235,8 @@ func (s *Signer) sign(ctx context.Context, csr *certv1.CertificateSigningRequest
 
 func (s *Signer) update(ctx context.Context, obj api.Object, subresource string) error {
 	_, err := s.client.Write(ctx, client.Write{
-		Verb: client.Update, Resource: requests(), Subresource: subresource, Name: obj.GetName(), Object: obj,
+		Verb: client.Update, Resource: kinds.CertificateSigningRequests(), Subresource: subresource,
+		Name: obj.GetName(), Object: obj,
 	})
 	return err
 }

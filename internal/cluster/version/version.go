@@ -1,4 +1,3 @@
-// Package version says which Kubernetes release Coracle implements and which Coracle this is.
 package version
 
 import (

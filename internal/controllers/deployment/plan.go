@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/reconcile"
-	"coracle.dev/coracle/internal/reconcile/kinds"
 	"coracle.dev/coracle/internal/reconcile/owner"
 )
 

@@ -5,8 +5,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/reconcile"
-	"coracle.dev/coracle/internal/reconcile/kinds"
 	"coracle.dev/coracle/internal/reconcile/pods"
 )
 

@@ -9,8 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/reconcile"
-	"coracle.dev/coracle/internal/reconcile/kinds"
 	"coracle.dev/coracle/internal/reconcile/pods"
 )
 
@@ -59,6 +59,7 @@ func familiesOf(svc *corev1.Service) []discoveryv1.AddressType {
 			all = append(all, discoveryv1.AddressTypeIPv4)
 		case corev1.IPv6Protocol:
 			all = append(all, discoveryv1.AddressTypeIPv6)
+		default: // no family that slices have
 		}
 	}
 	if len(all) > 0 {

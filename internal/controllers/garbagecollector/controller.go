@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/reconcile"
 )
@@ -29,7 +30,7 @@ func (c *Controller) Ports() map[string]reconcile.Port {
 func (*Controller) Inputs() []reconcile.Input {
 	return []reconcile.Input{{
 		Every: true, Dependents: true, Keys: keysOf, Relevant: relevant,
-		Except: []schema.GroupResource{{Resource: "events"}, {Group: "events.k8s.io", Resource: "events"}},
+		Except: []schema.GroupResource{kinds.Events(), {Group: "events.k8s.io", Resource: "events"}},
 	}}
 }
 

@@ -13,9 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/reconcile"
-	"coracle.dev/coracle/internal/reconcile/kinds"
 )
 
 // Controller is the namespace controller.
@@ -41,7 +41,7 @@ func (*Controller) Inputs() []reconcile.Input {
 		},
 		{
 			Every: true, Keys: keysOfContent, Relevant: func(api.Object, api.Object) bool { return false },
-			Except: []schema.GroupResource{{Resource: "events"}, {Group: "events.k8s.io", Resource: "events"}},
+			Except: []schema.GroupResource{kinds.Events(), {Group: "events.k8s.io", Resource: "events"}},
 		},
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/reconcile"
-	"coracle.dev/coracle/internal/reconcile/kinds"
 )
 
 // Range is one family's addresses and the size of a node's part of them.

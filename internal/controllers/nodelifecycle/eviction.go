@@ -2,15 +2,16 @@ package nodelifecycle
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/reconcile"
-	"coracle.dev/coracle/internal/reconcile/kinds"
 )
 
 // Eviction is the eviction controller. All nodes are one key.
@@ -62,7 +63,7 @@ func (e *Eviction) Reconcile(v reconcile.View, _ reconcile.Key) (reconcile.Plan,
 		anyReady = anyReady || z.ready > 0
 	}
 	var writes []reconcile.Write
-	for _, name := range sortedKeys(zones) {
+	for _, name := range slices.Sorted(maps.Keys(zones)) {
 		z := zones[name]
 		interval, evicts := e.interval(z, anyReady)
 		writes = append(writes, z.taint(&p, v.Now(), interval, evicts, anyReady)...)
@@ -162,13 +163,4 @@ func zoneOf(node *corev1.Node) string {
 	region := cmp.Or(node.Labels[corev1.LabelTopologyRegion], node.Labels[corev1.LabelFailureDomainBetaRegion])
 	name := cmp.Or(node.Labels[corev1.LabelTopologyZone], node.Labels[corev1.LabelFailureDomainBetaZone])
 	return region + ":" + name
-}
-
-func sortedKeys(m map[string]*zone) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

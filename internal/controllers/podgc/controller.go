@@ -7,12 +7,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/reconcile"
-	"coracle.dev/coracle/internal/reconcile/kinds"
 	"coracle.dev/coracle/internal/reconcile/pods"
 )
 
@@ -193,10 +192,7 @@ func reap(pod *corev1.Pod) reconcile.Write {
 func markFailed(pod *corev1.Pod, nodeGone bool, now time.Time) reconcile.Write {
 	status := map[string]any{"phase": corev1.PodFailed}
 	if nodeGone {
-		status["conditions"] = []any{map[string]any{
-			"type": corev1.DisruptionTarget, "status": corev1.ConditionTrue, "reason": "DeletionByPodGC",
-			"message": "PodGC: node no longer exists", "lastTransitionTime": metav1.NewTime(now),
-		}}
+		status["conditions"] = []any{pods.Disrupted("DeletionByPodGC", "PodGC: node no longer exists", now)}
 	}
 	return reconcile.PatchingStatus(kinds.Pods(), pod, status)
 }

@@ -7,8 +7,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
-	"coracle.dev/coracle/internal/reconcile/kinds"
 )
 
 // NodeRequest asks whether a node is gone, after a while.

@@ -6,9 +6,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/reconcile"
-	"coracle.dev/coracle/internal/reconcile/kinds"
 	"coracle.dev/coracle/internal/reconcile/owner"
 )
 
@@ -37,7 +37,7 @@ type kind struct {
 func replicaSets() kind {
 	return kind{
 		name:     "replicaset-controller",
-		resource: schema.GroupResource{Group: appsv1.GroupName, Resource: "replicasets"},
+		resource: kinds.ReplicaSets(),
 		gvk:      appsv1.SchemeGroupVersion.WithKind("ReplicaSet"),
 		asSet: func(obj api.Object) (*appsv1.ReplicaSet, bool) {
 			rs, ok := obj.(*appsv1.ReplicaSet)

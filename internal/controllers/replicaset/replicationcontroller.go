@@ -4,15 +4,15 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 )
 
 func replicationControllers() kind {
 	return kind{
 		name:       "replication-controller",
-		resource:   schema.GroupResource{Resource: "replicationcontrollers"},
+		resource:   kinds.ReplicationControllers(),
 		gvk:        corev1.SchemeGroupVersion.WithKind("ReplicationController"),
 		asSet:      setOf,
 		withStatus: withStatusOf,

@@ -5,12 +5,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/reconcile"
-	"coracle.dev/coracle/internal/reconcile/kinds"
 	"coracle.dev/coracle/internal/reconcile/pods"
 )
 
@@ -153,17 +152,16 @@ func matches(tol *corev1.Toleration, t *corev1.Taint) bool {
 		return true
 	case corev1.TolerationOpEqual, "":
 		return tol.Value == t.Value
+	default:
+		return false
 	}
-	return false
 }
 
 // evict marks the pod, so that jobs and users know why, and then deletes it.
 func evict(p *reconcile.Plan, pod *corev1.Pod, now time.Time) {
 	if c := pods.Condition(pod, corev1.DisruptionTarget); c == nil || c.Status != corev1.ConditionTrue {
-		p.Add(reconcile.PatchingStatus(kinds.Pods(), pod, map[string]any{"conditions": []any{map[string]any{
-			"type": corev1.DisruptionTarget, "status": corev1.ConditionTrue, "reason": "DeletionByTaintManager",
-			"message": "Taint manager: deleting due to NoExecute taint", "lastTransitionTime": metav1.NewTime(now),
-		}}}))
+		why := pods.Disrupted("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", now)
+		p.Add(reconcile.PatchingStatus(kinds.Pods(), pod, map[string]any{"conditions": []any{why}}))
 	}
 	w := reconcile.Deleting(kinds.Pods(), pod)
 	w.Done = &reconcile.Event{

@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"coracle.dev/coracle/internal/network/ipam"
 	"coracle.dev/coracle/internal/network/nft"
 )
@@ -207,21 +205,10 @@ func lockHostPorts(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the host port folder: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("opening the host port lock: %w", err)
-	}
-	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		_ = f.Close()
+	if unlock, err = ipam.Lock(filepath.Join(dir, "lock")); err != nil {
 		return nil, fmt.Errorf("locking host ports: %w", err)
 	}
-	return func() { _ = f.Close() }, nil
+	return unlock, nil
 }
 
 func publicationPath(dir string, o ipam.Owner) string {

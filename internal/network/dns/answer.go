@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -238,7 +239,7 @@ func (a *answering) srv(owner string, e *Entry, port, proto string) {
 				targets[h+"."+base] = e.Hosts[h]
 			}
 		}
-		for _, target := range sortedKeys(targets) {
+		for _, target := range slices.Sorted(maps.Keys(targets)) {
 			a.add(&dns.SRV{
 				Hdr: a.header(owner, dns.TypeSRV), Weight: uint16(max(1, 100/len(targets))), Port: p.Number, Target: target,
 			})
@@ -251,13 +252,4 @@ func (a *answering) srv(owner string, e *Entry, port, proto string) {
 			}
 		}
 	}
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

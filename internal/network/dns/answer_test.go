@@ -151,28 +151,48 @@ func TestHandle(t *testing.T) {
 		{"the spelling comes back", nil, "wEb.deFault.svc.cluster.LOCAL.", dns.TypeA, false, func(r *dns.Msg) bool {
 			return r.Question[0].Name == "wEb.deFault.svc.cluster.LOCAL." && r.Answer[0].Header().Name == r.Question[0].Name
 		}},
-		{"EDNS is answered with EDNS", func(m *dns.Msg) { m.SetEdns0(4096, true) },
+		{
+			"EDNS is answered with EDNS", func(m *dns.Msg) { m.SetEdns0(4096, true) },
 			"web.default.svc.cluster.local.", dns.TypeA, false,
-			func(r *dns.Msg) bool { return r.IsEdns0() != nil && r.IsEdns0().Do() }},
-		{"EDNS of another version", func(m *dns.Msg) { m.SetEdns0(4096, false); m.IsEdns0().SetVersion(1) },
+			func(r *dns.Msg) bool { return r.IsEdns0() != nil && r.IsEdns0().Do() },
+		},
+		{
+			"EDNS of another version", func(m *dns.Msg) { m.SetEdns0(4096, false); m.IsEdns0().SetVersion(1) },
 			"web.", dns.TypeA, false,
-			func(r *dns.Msg) bool { return r.Rcode == dns.RcodeBadVers }},
-		{"too large for UDP", nil, "big.default.svc.cluster.local.", dns.TypeA, false,
-			func(r *dns.Msg) bool { return r.Truncated && r.Len() <= 512 }},
-		{"larger with EDNS", func(m *dns.Msg) { m.SetEdns0(1232, false) }, "big.default.svc.cluster.local.", dns.TypeA, false,
-			func(r *dns.Msg) bool { return r.Truncated && r.Len() > 512 && r.Len() <= 1232 }},
-		{"whole over TCP", nil, "big.default.svc.cluster.local.", dns.TypeA, true,
-			func(r *dns.Msg) bool { return !r.Truncated && len(r.Answer) == 200 }},
-		{"another class", func(m *dns.Msg) { m.Question[0].Qclass = dns.ClassCHAOS }, "web.", dns.TypeA, false,
-			func(r *dns.Msg) bool { return r.Rcode == dns.RcodeRefused }},
-		{"zone transfer", nil, "cluster.local.", dns.TypeAXFR, true,
-			func(r *dns.Msg) bool { return r.Rcode == dns.RcodeRefused }},
-		{"any", nil, "web.default.svc.cluster.local.", dns.TypeANY, false,
-			func(r *dns.Msg) bool { return len(r.Answer) == 1 && r.Answer[0].Header().Rrtype == dns.TypeHINFO }},
-		{"update", func(m *dns.Msg) { m.Opcode = dns.OpcodeUpdate }, "web.", dns.TypeA, false,
-			func(r *dns.Msg) bool { return r.Rcode == dns.RcodeNotImplemented }},
-		{"no recursion wanted", func(m *dns.Msg) { m.RecursionDesired = false }, "example.org.", dns.TypeA, false,
-			func(r *dns.Msg) bool { return r.Rcode == dns.RcodeRefused }},
+			func(r *dns.Msg) bool { return r.Rcode == dns.RcodeBadVers },
+		},
+		{
+			"too large for UDP", nil, "big.default.svc.cluster.local.", dns.TypeA, false,
+			func(r *dns.Msg) bool { return r.Truncated && r.Len() <= 512 },
+		},
+		{
+			"larger with EDNS", func(m *dns.Msg) { m.SetEdns0(1232, false) }, "big.default.svc.cluster.local.", dns.TypeA, false,
+			func(r *dns.Msg) bool { return r.Truncated && r.Len() > 512 && r.Len() <= 1232 },
+		},
+		{
+			"whole over TCP", nil, "big.default.svc.cluster.local.", dns.TypeA, true,
+			func(r *dns.Msg) bool { return !r.Truncated && len(r.Answer) == 200 },
+		},
+		{
+			"another class", func(m *dns.Msg) { m.Question[0].Qclass = dns.ClassCHAOS }, "web.", dns.TypeA, false,
+			func(r *dns.Msg) bool { return r.Rcode == dns.RcodeRefused },
+		},
+		{
+			"zone transfer", nil, "cluster.local.", dns.TypeAXFR, true,
+			func(r *dns.Msg) bool { return r.Rcode == dns.RcodeRefused },
+		},
+		{
+			"any", nil, "web.default.svc.cluster.local.", dns.TypeANY, false,
+			func(r *dns.Msg) bool { return len(r.Answer) == 1 && r.Answer[0].Header().Rrtype == dns.TypeHINFO },
+		},
+		{
+			"update", func(m *dns.Msg) { m.Opcode = dns.OpcodeUpdate }, "web.", dns.TypeA, false,
+			func(r *dns.Msg) bool { return r.Rcode == dns.RcodeNotImplemented },
+		},
+		{
+			"no recursion wanted", func(m *dns.Msg) { m.RecursionDesired = false }, "example.org.", dns.TypeA, false,
+			func(r *dns.Msg) bool { return r.Rcode == dns.RcodeRefused },
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := query(c.q, c.qtype)

@@ -75,8 +75,11 @@ func TestForwardOrder(t *testing.T) {
 		rcode int
 		err   bool
 	}{
-		{"the first answers", func(_ string, _ netip.AddrPort, m *dns.Msg) (*dns.Msg, error) { return a(m, 60), nil },
-			[]string{"udp 192.0.2.1"}, dns.RcodeSuccess, false},
+		{
+			"the first answers", func(_ string, _ netip.AddrPort, m *dns.Msg) (*dns.Msg, error) { return a(m, 60), nil },
+			[]string{"udp 192.0.2.1"},
+			dns.RcodeSuccess, false,
+		},
 		{"the first is down", func(_ string, s netip.AddrPort, m *dns.Msg) (*dns.Msg, error) {
 			if first(s) {
 				return nil, errors.New("down")
@@ -92,8 +95,11 @@ func TestForwardOrder(t *testing.T) {
 		{"no such name is an answer", func(_ string, _ netip.AddrPort, m *dns.Msg) (*dns.Msg, error) {
 			return negative(m, 60, 60), nil
 		}, []string{"udp 192.0.2.1"}, dns.RcodeNameError, false},
-		{"all are down", func(string, netip.AddrPort, *dns.Msg) (*dns.Msg, error) { return nil, errors.New("down") },
-			[]string{"udp 192.0.2.1", "udp 192.0.2.2", "udp 192.0.2.1", "udp 192.0.2.2"}, 0, true},
+		{
+			"all are down", func(string, netip.AddrPort, *dns.Msg) (*dns.Msg, error) { return nil, errors.New("down") },
+			[]string{"udp 192.0.2.1", "udp 192.0.2.2", "udp 192.0.2.1", "udp 192.0.2.2"},
+			0, true,
+		},
 		{"cut over UDP", func(network string, _ netip.AddrPort, m *dns.Msg) (*dns.Msg, error) {
 			r := a(m, 60)
 			r.Truncated = network == "udp"
@@ -244,13 +250,17 @@ func TestParseResolvConf(t *testing.T) {
 		want       Upstreams
 	}{
 		{"empty", "", Upstreams{Timeout: 2 * time.Second, Attempts: 2}},
-		{"usual", "# c\nsearch a b\nnameserver 192.0.2.1\nnameserver fe80::1%eth0\noptions timeout:1 attempts:3 rotate ndots:5\n",
+		{
+			"usual", "# c\nsearch a b\nnameserver 192.0.2.1\nnameserver fe80::1%eth0\noptions timeout:1 attempts:3 rotate ndots:5\n",
 			Upstreams{Timeout: time.Second, Attempts: 3, Servers: []netip.AddrPort{
 				netip.MustParseAddrPort("192.0.2.1:53"), netip.MustParseAddrPort("[fe80::1%eth0]:53"),
-			}}},
+			}},
+		},
 		{"itself", "nameserver 10.43.0.10\nnameserver ::ffff:10.43.0.10\n", Upstreams{Timeout: 2 * time.Second, Attempts: 2}},
-		{"nonsense", "nameserver\nnameserver x\noptions timeout:x attempts:-4 timeout:99\n;nameserver 1.1.1.1\n",
-			Upstreams{Timeout: 4 * time.Second, Attempts: 1}},
+		{
+			"nonsense", "nameserver\nnameserver x\noptions timeout:x attempts:-4 timeout:99\n;nameserver 1.1.1.1\n",
+			Upstreams{Timeout: 4 * time.Second, Attempts: 1},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := ParseResolvConf(c.data, own); !reflect.DeepEqual(got, c.want) {

@@ -285,9 +285,18 @@ func (p *Pool) release(match func(Owner) bool) error {
 }
 
 func (p *Pool) lock() (unlock func(), err error) {
-	f, err := os.OpenFile(filepath.Join(p.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if unlock, err = Lock(filepath.Join(p.dir, "lock")); err != nil {
+		return nil, fmt.Errorf("locking the addresses: %w", err)
+	}
+	return unlock, nil
+}
+
+// Lock waits until this process is the only one that holds the file's lock; the file is made when missing. Who holds it and dies
+// lets go of it.
+func Lock(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("opening the address lock: %w", err)
+		return nil, err
 	}
 	for {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
@@ -296,8 +305,7 @@ func (p *Pool) lock() (unlock func(), err error) {
 		}
 	}
 	if err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("locking the addresses: %w", err)
+		return nil, errors.Join(&fs.PathError{Op: "flock", Path: path, Err: err}, f.Close())
 	}
 	return func() { _ = f.Close() }, nil
 }

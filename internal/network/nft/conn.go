@@ -70,18 +70,25 @@ func (c *Conn) Replace(t *Table) error {
 	c.conn.AddTable(table)
 	c.conn.DelTable(table)
 	c.conn.AddTable(table)
-	ch := &Change{Table: t.Name, Sets: slices.Collect(maps.Values(t.Sets)), decl: t.Sets, Added: map[string][]Element{}}
-	ch.Chains = slices.Collect(maps.Values(t.Chains))
-	for set, m := range t.Elements {
-		ch.Added[set] = slices.Collect(maps.Values(m))
-	}
-	if err := c.queue(ch); err != nil {
+	if err := c.queue(everything(t)); err != nil {
 		return err
 	}
 	if err := c.conn.Flush(); err != nil {
 		return fmt.Errorf("replacing nftables table %s: %w", t.Name, err)
 	}
 	return nil
+}
+
+// everything is the change that adds all of a table.
+func everything(t *Table) *Change {
+	ch := &Change{
+		Table: t.Name, Sets: slices.Collect(maps.Values(t.Sets)), Chains: slices.Collect(maps.Values(t.Chains)),
+		decl: t.Sets, Added: map[string][]Element{},
+	}
+	for set, m := range t.Elements {
+		ch.Added[set] = slices.Collect(maps.Values(m))
+	}
+	return ch
 }
 
 // Apply performs a change in one transaction: all of it or, with an error, nothing.
@@ -106,12 +113,7 @@ func (c *Conn) Ensure(t *Table) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.conn.AddTable(kernelTable(t.Name))
-	ch := &Change{Table: t.Name, Sets: slices.Collect(maps.Values(t.Sets)), decl: t.Sets, Added: map[string][]Element{}}
-	ch.Chains = slices.Collect(maps.Values(t.Chains))
-	for set, m := range t.Elements {
-		ch.Added[set] = slices.Collect(maps.Values(m))
-	}
-	if err := c.queue(ch); err != nil {
+	if err := c.queue(everything(t)); err != nil {
 		return err
 	}
 	if err := c.conn.Flush(); err != nil {

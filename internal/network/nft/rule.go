@@ -56,6 +56,17 @@ const (
 // FamilyOf returns the family of an address.
 func FamilyOf(a netip.Addr) Family { return Family(!a.Unmap().Is4()) }
 
+// Of returns the prefixes of the family, without host bits.
+func (f Family) Of(ps []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range ps {
+		if FamilyOf(p.Addr()) == f {
+			out = append(out, p.Masked())
+		}
+	}
+	return out
+}
+
 // String returns nft's keyword.
 func (f Family) String() string {
 	if f == IP6 {
@@ -132,7 +143,9 @@ func Random(mod, offset uint32) Field {
 	}}
 }
 
-func concat(reg uint32, fields []Field) (string, []expr.Any) {
+// concat loads the fields one after the other, from keyReg on.
+func concat(fields []Field) (string, []expr.Any) {
+	reg := uint32(keyReg)
 	var texts []string
 	var exprs []expr.Any
 	for _, f := range fields {
@@ -170,7 +183,7 @@ func In(set string, fields ...Field) Part { return lookup(set, false, fields) }
 func NotIn(set string, fields ...Field) Part { return lookup(set, true, fields) }
 
 func lookup(set string, invert bool, fields []Field) Part {
-	text, exprs := concat(keyReg, fields)
+	text, exprs := concat(fields)
 	op := " @"
 	if invert {
 		op = " != @"
@@ -180,7 +193,7 @@ func lookup(set string, invert bool, fields []Field) Part {
 
 // VerdictMap looks the concatenated fields up and does what the map says. A rule goes on when there is no entry.
 func VerdictMap(set string, fields ...Field) Part {
-	text, exprs := concat(keyReg, fields)
+	text, exprs := concat(fields)
 	return Part{text + " vmap @" + set, append(exprs, &expr.Lookup{
 		SourceRegister: keyReg, DestRegister: unix.NFT_REG_VERDICT, IsDestRegSet: true, SetName: set,
 	})}
@@ -301,7 +314,7 @@ func ClearMark(bit uint32) Part {
 
 // Find looks the concatenated fields up in a map and keeps the data for DNAT or Remember. A rule without a match ends there.
 func Find(set string, fields ...Field) Part {
-	text, exprs := concat(keyReg, fields)
+	text, exprs := concat(fields)
 	return Part{"to " + text + " map @" + set, append(exprs, &expr.Lookup{
 		SourceRegister: keyReg, DestRegister: dataReg, IsDestRegSet: true, SetName: set,
 	})}
@@ -309,7 +322,7 @@ func Find(set string, fields ...Field) Part {
 
 // Remember writes the data that Find left into a dynamic map under the concatenated fields, or renews the entry that is there.
 func Remember(set string, timeout time.Duration, fields ...Field) Part {
-	text, exprs := concat(keyReg, fields)
+	text, exprs := concat(fields)
 	return Part{fmt.Sprintf("update @%s { %s timeout %s }", set, text, timeout), append(exprs, &expr.Dynset{
 		SrcRegKey: keyReg, SrcRegData: dataReg, SetName: set, Operation: unix.NFT_DYNSET_OP_UPDATE, Timeout: timeout,
 	})}

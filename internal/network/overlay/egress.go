@@ -1,8 +1,6 @@
 package overlay
 
 import (
-	"net/netip"
-
 	"coracle.dev/coracle/internal/network/nft"
 )
 
@@ -17,13 +15,13 @@ func Egress(s Settings, peers []Peer) *nft.Table {
 	for _, f := range []nft.Family{nft.IP, nft.IP6} {
 		nodes := "nodes" + f.Suffix()
 		t.AddSet(nft.Set{Name: nodes, Key: []nft.Type{f.AddrType()}})
-		inside := ofPrefixFamily(f, s.ClusterCIDRs)
+		inside := f.Of(s.ClusterCIDRs)
 		if s.NoMasquerade || s.NoPeers {
 			continue
 		}
 		for _, c := range inside {
 			parts := []nft.Part{nft.IsFamily(f), nft.Within(f.Saddr(), c)}
-			for _, d := range append(inside, ofPrefixFamily(f, s.ServiceCIDRs)...) {
+			for _, d := range append(inside, f.Of(s.ServiceCIDRs)...) {
 				parts = append(parts, nft.NotWithin(f.Daddr(), d))
 			}
 			parts = append(parts, nft.NotIn(nodes, f.Daddr()), nft.Masquerade())
@@ -37,14 +35,4 @@ func Egress(s Settings, peers []Peer) *nft.Table {
 	}
 	t.AddChain("postrouting", &nft.Base{Type: "nat", Hook: "postrouting", Priority: 100}, rules...)
 	return t
-}
-
-func ofPrefixFamily(f nft.Family, ps []netip.Prefix) []netip.Prefix {
-	var out []netip.Prefix
-	for _, p := range ps {
-		if nft.FamilyOf(p.Addr()) == f {
-			out = append(out, p.Masked())
-		}
-	}
-	return out
 }

@@ -12,9 +12,9 @@ import (
 
 	"github.com/vishvananda/netlink"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/network/nft"
 )
@@ -31,7 +31,7 @@ type Overlay struct {
 
 // New prepares an overlay.
 func New(s Settings, c client.Interface, log *slog.Logger, clk clock.Clock) (*Overlay, error) {
-	nodes, err := c.Cache(client.Selection{Resource: schema.GroupResource{Resource: "nodes"}})
+	nodes, err := c.Cache(client.Selection{Resource: kinds.Nodes()})
 	if err != nil {
 		return nil, fmt.Errorf("watching nodes: %w", err)
 	}

@@ -91,10 +91,14 @@ func TestPlanConverges(t *testing.T) {
 		for i := range rapid.IntRange(0, 4).Draw(rt, label+" peers") {
 			peers = append(peers, Peer{
 				Name: string(rune('a' + i)),
-				IPs: []netip.Addr{netip.AddrFrom4([4]byte{192, 168, byte(rapid.IntRange(9, 10).Draw(rt, "net")),
-					byte(rapid.IntRange(2, 5).Draw(rt, "host"))})},
-				PodCIDRs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 42,
-					byte(rapid.IntRange(1, 4).Draw(rt, "range")), 0}), 24)},
+				IPs: []netip.Addr{netip.AddrFrom4([4]byte{
+					192, 168, byte(rapid.IntRange(9, 10).Draw(rt, "net")),
+					byte(rapid.IntRange(2, 5).Draw(rt, "host")),
+				})},
+				PodCIDRs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{
+					10, 42,
+					byte(rapid.IntRange(1, 4).Draw(rt, "range")), 0,
+				}), 24)},
 			})
 		}
 		return Want(s, peers, links)

@@ -84,7 +84,7 @@ func base(s Settings, node Node) *nft.Table {
 	t.AddChain("postrouting", &nft.Base{Type: "nat", Hook: "postrouting", Priority: 98}, source(node)...)
 	t.AddChain("refuse", nil, refusals(s)...)
 	// Ahead of other filters: what is refused here must not be answered differently by a rule for the node's own addresses.
-	t.AddChain("filter-input", &nft.Base{Type: "filter", Hook: "input", Priority: -5}, inbound(s)...)
+	t.AddChain("filter-input", &nft.Base{Type: "filter", Hook: "input", Priority: -5}, inbound()...)
 	for _, hook := range []string{"forward", "output"} {
 		t.AddChain("filter-"+hook, &nft.Base{Type: "filter", Hook: hook, Priority: -5}, nft.NewRule(nft.Jump("refuse")))
 	}
@@ -101,9 +101,9 @@ func translation(s Settings) []nft.Rule {
 			}
 		}
 		// Who is not a pod would be answered by the endpoint directly, past this node: its address goes into the packet.
-		for _, c := range ofFamily(f, s.ServiceCIDRs) {
+		for _, c := range f.Of(s.ServiceCIDRs) {
 			parts := []nft.Part{nft.IsFamily(f), nft.Within(f.Daddr(), c)}
-			for _, pods := range ofFamily(f, s.ClusterCIDRs) {
+			for _, pods := range f.Of(s.ClusterCIDRs) {
 				if !s.MasqueradeAll {
 					parts = append(parts, nft.NotWithin(f.Saddr(), pods))
 				}
@@ -145,7 +145,7 @@ func source(node Node) []nft.Rule {
 }
 
 // inbound guards what this machine takes for itself.
-func inbound(s Settings) []nft.Rule {
+func inbound() []nft.Rule {
 	loopback := netip.MustParsePrefix("127.0.0.0/8")
 	rules := []nft.Rule{
 		// route_localnet lets the node's loopback be reached through node ports; nobody outside may use it.
@@ -178,23 +178,13 @@ func refusals(s Settings) []nft.Rule {
 			nft.NewRule(nft.IsNew(), nft.IsFamily(f), nft.In(setDrop+f.Suffix(), key...), nft.Drop()),
 			nft.NewRule(nft.IsNew(), nft.IsFamily(f), nft.In(setReject+f.Suffix(), key...), nft.IsProto(6), nft.RejectReset()),
 			nft.NewRule(nft.IsNew(), nft.IsFamily(f), nft.In(setReject+f.Suffix(), key...), nft.Reject()))
-		for _, c := range ofFamily(f, s.ServiceCIDRs) {
+		for _, c := range f.Of(s.ServiceCIDRs) {
 			rules = append(rules,
 				nft.NewRule(nft.IsFamily(f), nft.Within(f.Daddr(), c), nft.IsProto(6), nft.RejectReset()),
 				nft.NewRule(nft.IsFamily(f), nft.Within(f.Daddr(), c), nft.Reject()))
 		}
 	}
 	return rules
-}
-
-func ofFamily(f nft.Family, ps []netip.Prefix) []netip.Prefix {
-	var out []netip.Prefix
-	for _, p := range ps {
-		if nft.FamilyOf(p.Addr()) == f {
-			out = append(out, p.Masked())
-		}
-	}
-	return out
 }
 
 func single(ip netip.Addr) netip.Prefix { return netip.PrefixFrom(ip.Unmap(), ip.Unmap().BitLen()) }

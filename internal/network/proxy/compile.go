@@ -138,8 +138,9 @@ func (c *compiler) proto() uint8 {
 		return 17
 	case corev1.ProtocolSCTP:
 		return 132
+	default:
+		return 6
 	}
-	return 6
 }
 
 func (c *compiler) run() {
@@ -233,7 +234,7 @@ func (c *compiler) guard(r route, next string) string {
 		return name
 	}
 	var rules []nft.Rule
-	for _, p := range ofFamily(c.f, parsePrefixes(r.ranges)) {
+	for _, p := range c.f.Of(parsePrefixes(r.ranges)) {
 		rules = append(rules, nft.NewRule(nft.Within(c.f.Saddr(), p), nft.Goto(next)))
 	}
 	c.out.Fragment.Chain(name, append(rules, nft.NewRule(nft.Drop()))...)

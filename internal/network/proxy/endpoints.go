@@ -49,8 +49,8 @@ type pools struct {
 
 // choose decides which endpoints of one family a service port has. Order: ready ones; when there are none, those that still
 // serve while they terminate. Hints narrow the first kind only when every ready endpoint has them and one is meant for us.
-func choose(node Node, port *corev1.ServicePort, slices_ []*discoveryv1.EndpointSlice, f nft.Family) pools {
-	all := candidates(node, port, slices_, f)
+func choose(node Node, port *corev1.ServicePort, of []*discoveryv1.EndpointSlice, f nft.Family) pools {
+	all := candidates(node, port, of, f)
 	ready := filter(all, func(c candidate) bool { return c.ready })
 	p := pools{own: map[netip.Addr]bool{}}
 	for _, c := range all {

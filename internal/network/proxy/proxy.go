@@ -10,9 +10,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/network/nft"
 	"coracle.dev/coracle/internal/network/services"
@@ -38,7 +38,7 @@ func New(s Settings, nodeName string, ips []netip.Addr, c client.Interface, log 
 		return nil, err
 	}
 	// All nodes, because the overlay wants them too and equal selections share a cache.
-	nodes, err := c.Cache(client.Selection{Resource: schema.GroupResource{Resource: "nodes"}})
+	nodes, err := c.Cache(client.Selection{Resource: kinds.Nodes()})
 	if err != nil {
 		return nil, fmt.Errorf("watching nodes: %w", err)
 	}

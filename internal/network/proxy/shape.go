@@ -89,7 +89,7 @@ func (s shape) claim(f *nft.Fragment, settings Settings) {
 	}
 	var rules []nft.Rule
 	if s.all > 0 {
-		for _, pods := range ofFamily(s.f, settings.ClusterCIDRs) {
+		for _, pods := range s.f.Of(settings.ClusterCIDRs) {
 			rules = append(rules, nft.NewRule(nft.Within(s.f.Saddr(), pods), nft.Goto(pick)))
 		}
 		rules = append(rules, nft.NewRule(nft.SaddrLocal(), nft.Goto(mark)))

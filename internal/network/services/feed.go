@@ -8,9 +8,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 )
 
@@ -28,10 +28,10 @@ type Feed struct {
 func NewFeed(c client.Interface) (*Feed, error) {
 	f := &Feed{dirty: map[string]bool{}, changed: make(chan struct{}, 1)}
 	var err error
-	if f.services, err = c.Cache(client.Selection{Resource: schema.GroupResource{Resource: "services"}}); err != nil {
+	if f.services, err = c.Cache(client.Selection{Resource: kinds.Services()}); err != nil {
 		return nil, fmt.Errorf("watching services: %w", err)
 	}
-	slices := schema.GroupResource{Group: discoveryv1.GroupName, Resource: "endpointslices"}
+	slices := kinds.EndpointSlices()
 	if f.slices, err = c.Cache(client.Selection{Resource: slices}); err != nil {
 		return nil, fmt.Errorf("watching endpoint slices: %w", err)
 	}

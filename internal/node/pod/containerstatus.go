@@ -37,7 +37,7 @@ func containerStatuses(p *v1.Pod, o *Observed, ending, stopped bool) []v1.Contai
 func containerStatus(p *v1.Pod, o *Observed, e Entry, waiting string, ending bool) v1.ContainerStatus {
 	st := v1.ContainerStatus{Name: e.Name, Image: e.Image}
 	last := statusOf(&o.Last, e.Name)
-	c := o.newest(e.Name)
+	c := shown(o, e.Name)
 	switch {
 	case c == nil && last != nil && last.ContainerID != "":
 		// The runtime forgot it: what was last known stays.
@@ -50,7 +50,7 @@ func containerStatus(p *v1.Pod, o *Observed, e Entry, waiting string, ending boo
 		st.State.Waiting = &v1.ContainerStateWaiting{Reason: waiting}
 	default:
 		fill(o, c, &st)
-		fillState(o, e, c, waiting, &st)
+		fillState(o, c, waiting, &st)
 	}
 	if !ending {
 		fillWaiting(p, o, e, c, &st)
@@ -60,6 +60,19 @@ func containerStatus(p *v1.Pod, o *Observed, e Entry, waiting string, ending boo
 	st.Ready = ready(o, e, c, &st)
 	resources(e, &st)
 	return st
+}
+
+// shown returns the container that the status speaks of: the newest whose start is over. One that is only made, or whose
+// postStart hook still runs, is nobody's news yet.
+func shown(o *Observed, name string) *Container {
+	attempt, busy := o.Starting[name]
+	for i := range o.Containers {
+		c := &o.Containers[i]
+		if c.Name == name && c.State != Created && !(busy && c.State == Running && c.Restarts == attempt) {
+			return c
+		}
+	}
+	return nil
 }
 
 // fill copies what the runtime knows of the container.
@@ -88,12 +101,11 @@ func fill(o *Observed, c *Container, st *v1.ContainerStatus) {
 	}
 }
 
-func fillState(o *Observed, e Entry, c *Container, waiting string, st *v1.ContainerStatus) {
-	_, busy := o.Starting[e.Name]
-	switch {
-	case c.State == Running && !busy:
+func fillState(o *Observed, c *Container, waiting string, st *v1.ContainerStatus) {
+	switch c.State {
+	case Running:
 		st.State.Running = &v1.ContainerStateRunning{StartedAt: metav1.NewTime(c.Started).Rfc3339Copy()}
-	case c.State == Exited:
+	case Exited:
 		st.State.Terminated = terminated(o, c)
 	default:
 		st.State.Waiting = &v1.ContainerStateWaiting{Reason: waiting}

@@ -42,6 +42,8 @@ type Set struct {
 	cfg Config
 	mu  sync.Mutex
 	of  map[string]*probed
+	// ending: the pod's containers are being stopped, so that failing probes are no news.
+	ending bool
 }
 
 // probed is one container under probes.
@@ -67,15 +69,16 @@ func (s *Set) Results() map[string]pod.Probes {
 	return out
 }
 
-// Update begins to probe what is new and stops what is not among the targets. The probes end with ctx. With readinessOnly,
-// for pods that are ending, only readiness goes on.
-func (s *Set) Update(ctx context.Context, targets []Target, readinessOnly bool) {
+// Update begins to probe what is new and stops what is not among the targets. The probes end with ctx. Of a pod that is ending
+// nothing new is probed, and failures are no longer recorded.
+func (s *Set) Update(ctx context.Context, targets []Target, ending bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.ending = ending
 	wanted := make(map[string]bool, len(targets))
 	for _, t := range targets {
 		wanted[t.ID] = true
-		if s.of[t.ID] == nil && !readinessOnly {
+		if s.of[t.ID] == nil && !ending {
 			s.begin(ctx, t)
 		}
 	}
@@ -134,12 +137,9 @@ func (s *Set) loop(ctx context.Context, t Target, p *probed, kind Kind, spec *v1
 	s.mu.Lock()
 	count := counter{result: *p.result(kind)}
 	s.mu.Unlock()
-	period := time.Duration(max(spec.PeriodSeconds, 1)) * time.Second
-	wait := t.Started.Add(time.Duration(spec.InitialDelaySeconds) * time.Second).Sub(s.cfg.Now())
-	if t.Before != (pod.Probes{}) {
-		wait = max(wait, time.Duration(s.cfg.Rand()*float64(period)))
-	}
-	timer := time.NewTimer(max(wait, 0))
+	now := s.cfg.Now()
+	timing := newTiming(kind, spec, t, now, s.cfg.Rand)
+	timer := time.NewTimer(timing.first.Sub(now))
 	defer timer.Stop()
 	for {
 		select {
@@ -147,12 +147,16 @@ func (s *Set) loop(ctx context.Context, t Target, p *probed, kind Kind, spec *v1
 			return
 		case <-timer.C:
 		}
-		timer.Reset(period)
-		outcome := s.once(ctx, t, kind, spec)
+		begun := s.cfg.Now()
+		early := timing.early(begun)
+		outcome, fact := s.once(ctx, t, kind, spec)
 		if ctx.Err() != nil {
 			return
 		}
-		if !count.try(spec, outcome) {
+		s.tell(t, fact, early)
+		now = s.cfg.Now()
+		timer.Reset(timing.next(begun, now, outcome).Sub(now))
+		if (early && outcome == pod.Failure) || outcome == pod.Untested || !count.try(spec, outcome) {
 			continue
 		}
 		s.mu.Lock()
@@ -168,23 +172,39 @@ func (s *Set) loop(ctx context.Context, t Target, p *probed, kind Kind, spec *v1
 	}
 }
 
-// once performs one try and records a failure.
-func (s *Set) once(ctx context.Context, t Target, kind Kind, spec *v1.Probe) pod.Result {
+// fact is what a person should know of one try; the zero value is nothing.
+type fact struct {
+	reason, message string
+	failure         bool
+}
+
+// once performs one try. It is Untested when the try itself could not be made, for instance because the runtime is away: that
+// says nothing about the container.
+func (s *Set) once(ctx context.Context, t Target, kind Kind, spec *v1.Probe) (pod.Result, fact) {
 	timeout := time.Duration(max(spec.TimeoutSeconds, 1)) * time.Second
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	result, message, err := s.try(ctx, t, spec, timeout)
 	switch {
-	case errors.Is(ctx.Err(), context.Canceled):
 	case err != nil:
-		s.cfg.Event(t.Container.Name, v1.EventTypeWarning, "Unhealthy",
-			fmt.Sprintf("%s probe errored and resulted in failure state: %v", kind, err))
+		return pod.Untested, fact{"Unhealthy", fmt.Sprintf("%s probe errored and resulted in unknown state: %v", kind, err), true}
 	case result == pod.Failure:
-		s.cfg.Event(t.Container.Name, v1.EventTypeWarning, "Unhealthy", fmt.Sprintf("%s probe failed: %s", kind, message))
+		return result, fact{"Unhealthy", fmt.Sprintf("%s probe failed: %s", kind, message), true}
 	case message != "":
-		s.cfg.Event(t.Container.Name, v1.EventTypeWarning, "ProbeWarning", fmt.Sprintf("%s probe warning: %s", kind, message))
+		return result, fact{"ProbeWarning", fmt.Sprintf("%s probe warning: %s", kind, message), false}
 	}
-	return result
+	return result, fact{}
+}
+
+// tell records the fact as an event, unless it is a failure that was to be expected.
+func (s *Set) tell(t Target, f fact, early bool) {
+	s.mu.Lock()
+	expected := early || s.ending
+	s.mu.Unlock()
+	if f == (fact{}) || (f.failure && expected) {
+		return
+	}
+	s.cfg.Event(t.Container.Name, v1.EventTypeWarning, f.reason, f.message)
 }
 
 // try performs one try. For a success the message is a warning, else it says why it failed.

@@ -89,7 +89,7 @@ func TestOrderOfProbes(t *testing.T) {
 		c := &v1.Container{
 			Name:           "main",
 			StartupProbe:   command("startup", v1.Probe{PeriodSeconds: 1, FailureThreshold: 30}),
-			LivenessProbe:  command("live", v1.Probe{PeriodSeconds: 10, FailureThreshold: 2}),
+			LivenessProbe:  command("live", v1.Probe{PeriodSeconds: 4, FailureThreshold: 2}),
 			ReadinessProbe: command("ready", v1.Probe{PeriodSeconds: 5, InitialDelaySeconds: 4, FailureThreshold: 1}),
 		}
 		r.set.Update(t.Context(), []Target{{ID: "c1", Container: c, Started: time.Now()}}, false)

@@ -10,11 +10,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/reconcile"
-	"coracle.dev/coracle/internal/reconcile/kinds"
 )
-
-// Resource and Kind of pods.
 
 // Finished tells whether the pod's containers have ended for good.
 func Finished(p *corev1.Pod) bool {
@@ -35,6 +33,14 @@ func Condition(p *corev1.Pod, t corev1.PodConditionType) *corev1.PodCondition {
 		}
 	}
 	return nil
+}
+
+// Disrupted is the condition, as part of a status patch, by which jobs and users know why a pod was ended.
+func Disrupted(reason, message string, now time.Time) map[string]any {
+	return map[string]any{
+		"type": corev1.DisruptionTarget, "status": corev1.ConditionTrue, "reason": reason, "message": message,
+		"lastTransitionTime": metav1.NewTime(now),
+	}
 }
 
 // Ready tells whether the pod's Ready condition is true.

@@ -1,35 +1,38 @@
 package core
 
 import (
+	"maps"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Node is one node and the pods on it. Immutable: a change makes a new Node that shares what did not change.
-type Node struct {
-	// Object is nil for a node that pods name but that does not exist (yet, or any more).
-	Object      *corev1.Node
-	Name        string
-	Allocatable Resources
-	// Requested sums the pods' requests, Assumed the requests with assumed amounts.
-	Requested Resources
-	Assumed   Resources
-	Pods      []*Pod
-	// Images maps image names on the node to their size in bytes.
-	Images map[string]int64
+// View is what one decision looks at. Immutable.
+type View struct {
+	// Nodes are the existing nodes by name.
+	Nodes []*Node
+	// Namespaces maps the namespaces to their labels.
+	Namespaces map[string]labels.Set
+	// Siblings selects the pods that belong together with the one to place (see Siblings); nil when nothing does.
+	Siblings labels.Selector
 }
 
-// Cluster is the picture of all nodes. It is changed by one goroutine; the Nodes that Nodes returns are immutable and may be
-// kept. Pods are counted where their spec says or, for a binding not yet observed, where Assume put them.
+// Cluster is the picture of all nodes. It is changed by one goroutine; the View that it gives is immutable and may be kept.
+// Pods are counted where their spec says or, for a binding not yet observed, where Assume put them.
 type Cluster struct {
 	nodes map[string]*Node
-	// sorted is the list of existing nodes by name, nil when it must be made again.
-	sorted []*Node
-	// placed says on which node each counted pod is.
-	placed map[types.UID]placement
+	// names are those of the existing nodes, sorted; nil when they must be sorted again. list are the nodes in that order, nil
+	// when one of them has changed.
+	names []string
+	list  []*Node
+	// placed says on which node each counted pod is, nominated which node was promised to a pod that is on none.
+	placed     map[types.UID]placement
+	nominated  map[types.UID]placement
+	namespaces map[string]labels.Set
+	// handedOut: a View holds namespaces, so that a change must be made to a copy.
+	handedOut bool
 }
 
 type placement struct {
@@ -40,21 +43,42 @@ type placement struct {
 
 // NewCluster returns an empty picture.
 func NewCluster() *Cluster {
-	return &Cluster{nodes: map[string]*Node{}, placed: map[types.UID]placement{}}
+	return &Cluster{
+		nodes: map[string]*Node{}, placed: map[types.UID]placement{}, nominated: map[types.UID]placement{},
+		namespaces: map[string]labels.Set{},
+	}
+}
+
+// View returns the picture as it is now, for a pod without siblings.
+func (c *Cluster) View() View {
+	return View{Nodes: c.Nodes(), Namespaces: c.Namespaces()}
 }
 
 // Nodes returns the existing nodes by name. The slice is shared, not to be changed.
 func (c *Cluster) Nodes() []*Node {
-	if c.sorted == nil {
-		c.sorted = make([]*Node, 0, len(c.nodes))
-		for _, n := range c.nodes {
+	if c.names == nil {
+		c.names = make([]string, 0, len(c.nodes))
+		for name, n := range c.nodes {
 			if n.Object != nil {
-				c.sorted = append(c.sorted, n)
+				c.names = append(c.names, name)
 			}
 		}
-		slices.SortFunc(c.sorted, func(a, b *Node) int { return strings.Compare(a.Name, b.Name) })
+		slices.Sort(c.names)
+		c.list = nil
 	}
-	return c.sorted
+	if c.list == nil {
+		c.list = make([]*Node, len(c.names))
+		for i, name := range c.names {
+			c.list[i] = c.nodes[name]
+		}
+	}
+	return c.list
+}
+
+// Namespaces returns the namespaces' labels. The map is shared, not to be changed.
+func (c *Cluster) Namespaces() map[string]labels.Set {
+	c.handedOut = true
+	return c.namespaces
 }
 
 // Node returns one node by name.
@@ -68,7 +92,10 @@ func (c *Cluster) Node(name string) (*Node, bool) {
 
 // SetNode adds a node or replaces what is known of it.
 func (c *Cluster) SetNode(obj *corev1.Node) {
-	n := c.edit(obj.Name)
+	n := *c.known(obj.Name)
+	if n.Object == nil {
+		c.names = nil
+	}
 	n.Object = obj
 	n.Allocatable = resourcesOf(obj.Status.Allocatable)
 	n.Images = make(map[string]int64)
@@ -77,21 +104,36 @@ func (c *Cluster) SetNode(obj *corev1.Node) {
 			n.Images[name] = img.SizeBytes
 		}
 	}
+	c.keep(&n)
 }
 
 // RemoveNode forgets a node; pods that are still on it stay counted should it come back.
 func (c *Cluster) RemoveNode(name string) {
-	n, ok := c.nodes[name]
-	if !ok {
+	n := *c.known(name)
+	if n.Object == nil {
 		return
 	}
-	c.sorted = nil
-	if len(n.Pods) == 0 {
-		delete(c.nodes, name)
-		return
+	c.names = nil
+	n.Object, n.Allocatable, n.Images = nil, Resources{}, nil
+	c.keep(&n)
+}
+
+// SetNamespace takes in a namespace's labels.
+func (c *Cluster) SetNamespace(name string, set labels.Set) {
+	c.ownNamespaces()
+	c.namespaces[name] = set
+}
+
+// RemoveNamespace forgets a namespace.
+func (c *Cluster) RemoveNamespace(name string) {
+	c.ownNamespaces()
+	delete(c.namespaces, name)
+}
+
+func (c *Cluster) ownNamespaces() {
+	if c.handedOut {
+		c.namespaces, c.handedOut = maps.Clone(c.namespaces), false
 	}
-	e := c.edit(name)
-	e.Object, e.Allocatable, e.Images = nil, Resources{}, nil
 }
 
 // SetPod takes in the observed state of a pod: it counts on its node while it has one and has not ended. An observed node
@@ -105,7 +147,12 @@ func (c *Cluster) SetPod(p *Pod) {
 	case p.Spec.NodeName == "" && known && old.assumed:
 		// The binding is under way; the view is older than it.
 	case p.Spec.NodeName == "":
-		c.RemovePod(p.UID)
+		if known {
+			c.take(p.UID, old)
+		}
+		if n, ok := c.nominated[p.UID]; ok {
+			c.Nominate(p, n.node)
+		}
 	default:
 		if known {
 			c.take(p.UID, old)
@@ -114,11 +161,20 @@ func (c *Cluster) SetPod(p *Pod) {
 	}
 }
 
-// RemovePod forgets a pod, assumed or observed.
+// RemovePod forgets a pod, assumed, observed or nominated.
 func (c *Cluster) RemovePod(uid types.UID) {
 	if old, ok := c.placed[uid]; ok {
 		c.take(uid, old)
 	}
+	c.denominate(uid)
+}
+
+// Placed returns the pod as it is counted on a node; nil when it is on none or its binding has not been observed.
+func (c *Cluster) Placed(uid types.UID) *Pod {
+	if p := c.placed[uid]; !p.assumed {
+		return p.pod
+	}
+	return nil
 }
 
 // Assume counts a pod on a node before its binding is observed.
@@ -139,38 +195,58 @@ func (c *Cluster) Assumed(uid types.UID) bool {
 	return c.placed[uid].assumed
 }
 
+// Nominate promises a pod room on a node, in place of a former promise; an empty node only takes that back. A pod that is
+// placed needs no promise.
+func (c *Cluster) Nominate(p *Pod, node string) {
+	c.denominate(p.UID)
+	if _, placed := c.placed[p.UID]; placed || node == "" {
+		return
+	}
+	n := *c.known(node)
+	n.Nominated = append(slices.Clip(n.Nominated), p)
+	c.nominated[p.UID] = placement{node: node, pod: p}
+	c.keep(&n)
+}
+
+// Nominated returns the node that was promised to the pod, empty when none was.
+func (c *Cluster) Nominated(uid types.UID) string { return c.nominated[uid].node }
+
+func (c *Cluster) denominate(uid types.UID) {
+	old, ok := c.nominated[uid]
+	if !ok {
+		return
+	}
+	delete(c.nominated, uid)
+	n := *c.known(old.node)
+	n.Nominated = without(n.Nominated, uid)
+	c.keep(&n)
+}
+
 func (c *Cluster) put(pl placement) {
-	n := c.edit(pl.node)
-	n.Pods = append(slices.Clip(n.Pods), pl.pod)
-	n.Requested = n.Requested.plus(pl.pod.Requests, 1)
-	n.Assumed = n.Assumed.plus(pl.pod.Assumed, 1)
+	c.denominate(pl.pod.UID)
 	c.placed[pl.pod.UID] = pl
+	c.keep(c.known(pl.node).With(pl.pod))
 }
 
 func (c *Cluster) take(uid types.UID, pl placement) {
 	delete(c.placed, uid)
-	n := c.edit(pl.node)
-	kept := make([]*Pod, 0, len(n.Pods))
-	for _, p := range n.Pods {
-		if p.UID != uid {
-			kept = append(kept, p)
-		}
-	}
-	n.Pods = kept
-	n.Requested = n.Requested.plus(pl.pod.Requests, -1)
-	n.Assumed = n.Assumed.plus(pl.pod.Assumed, -1)
-	if n.Object == nil && len(kept) == 0 {
-		delete(c.nodes, pl.node)
-	}
+	c.keep(c.known(pl.node).Without(pl.pod))
 }
 
-// edit puts a fresh copy of the node in place and returns it.
-func (c *Cluster) edit(name string) *Node {
-	c.sorted = nil
-	n := &Node{Name: name}
-	if old, ok := c.nodes[name]; ok {
-		*n = *old
+// known returns what is known of a node, which may be no more than its name.
+func (c *Cluster) known(name string) *Node {
+	if n, ok := c.nodes[name]; ok {
+		return n
 	}
-	c.nodes[name] = n
-	return n
+	return &Node{Name: name}
+}
+
+// keep puts a node in the place of its former state; one of which nothing is left is forgotten.
+func (c *Cluster) keep(n *Node) {
+	c.list = nil
+	if n.Object == nil && len(n.Pods) == 0 && len(n.Nominated) == 0 {
+		delete(c.nodes, n.Name)
+		return
+	}
+	c.nodes[n.Name] = n
 }

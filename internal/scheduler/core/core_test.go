@@ -62,7 +62,7 @@ func TestNeverOvercommits(t *testing.T) {
 			"place": func(t *rapid.T) {
 				p := aPod(fmt.Sprint("p", next), rapid.Int64Range(0, 900).Draw(t, "asks"), "")
 				next++
-				d := profile.Schedule(p, cluster.Nodes(), core.Options{
+				d := profile.Schedule(p, cluster.View(), core.Options{
 					Start: rapid.IntRange(0, 10).Draw(t, "start"), Pick: func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "pick") },
 				})
 				if d.Node != "" {

@@ -14,6 +14,8 @@ type Pod struct {
 	Ports    []HostPort
 	// Required is the pod's node selector and required node affinity.
 	Required nodeaffinity.RequiredNodeAffinity
+	// Terms are the pod's affinity and anti-affinity to other pods.
+	Terms Terms
 }
 
 // HostPort is a port that a pod takes on its node.
@@ -28,7 +30,7 @@ const anyIP = "0.0.0.0"
 
 // NewPod works a pod out. The object is kept and must not change.
 func NewPod(pod *corev1.Pod) *Pod {
-	p := &Pod{Pod: pod, Required: nodeaffinity.GetRequiredNodeAffinity(pod)}
+	p := &Pod{Pod: pod, Required: nodeaffinity.GetRequiredNodeAffinity(pod), Terms: termsOf(pod)}
 	p.Requests, p.Assumed = requestsOf(pod)
 	p.Ports = portsOf(pod)
 	return p

@@ -1,49 +1,5 @@
 package core
 
-import (
-	"fmt"
-	"sort"
-	"strings"
-)
-
-// MaxScore is the best score a plugin may give a node; the worst is 0.
-const MaxScore int64 = 100
-
-// Plugin is a rule. What it can do shows in the further interfaces that it implements: Preparer, Filter, Scorer, Normalizer.
-// Plugins hold no state between pods.
-type Plugin interface {
-	Name() string
-}
-
-// Preparer works out what a plugin needs once per pod; the result is handed to its other methods. A Rejection means that no
-// node will do.
-type Preparer interface {
-	Prepare(pod *Pod, nodes []*Node) (state any, rejection *Rejection)
-}
-
-// Filter says whether a node can run the pod at all; nil means yes.
-type Filter interface {
-	Filter(state any, pod *Pod, node *Node) *Rejection
-}
-
-// Scorer says how good a node is for the pod; any scale, when a Normalizer brings it to 0..MaxScore.
-type Scorer interface {
-	Score(state any, pod *Pod, node *Node) int64
-}
-
-// Normalizer brings the scores of all nodes to 0..MaxScore in place.
-type Normalizer interface {
-	Normalize(scores []int64)
-}
-
-// Rejection says why a node can't run a pod.
-type Rejection struct {
-	// Reasons as upstream words them, for the pod's condition.
-	Reasons []string
-	// Final: no eviction of other pods would change it.
-	Final bool
-}
-
 // Weighted is a plugin and what its score weighs.
 type Weighted struct {
 	Plugin Plugin
@@ -67,64 +23,78 @@ type Decision struct {
 	Feasible  int
 	Evaluated int
 	Diagnosis Diagnosis
-}
 
-// Diagnosis explains why no node will do.
-type Diagnosis struct {
-	Nodes int
-	// ByNode holds each rejected node's rejection.
-	ByNode map[string]*Rejection
-	// Plugins names the plugins that rejected something: events that concern none of them can't help the pod.
-	Plugins map[string]bool
-	// Whole is set when a plugin rejected the pod for all nodes at once.
-	Whole *Rejection
+	// states are what the plugins had prepared, for a preemption that follows.
+	states []any
 }
 
 // Options of one decision.
 type Options struct {
 	// Start is where in the list of nodes the search begins, so that in a large cluster the same nodes aren't always first.
 	Start int
+	// Promised is the node that the pod was promised, taken before all others if it will do; empty for none.
+	Promised string
 	// Pick chooses between n equals (0 ≤ result < n).
 	Pick func(n int) int
 }
 
-// Schedule finds the best node. Nodes are those of Cluster.Nodes.
-func (p *Profile) Schedule(pod *Pod, nodes []*Node, opts Options) Decision {
-	d := Decision{Diagnosis: Diagnosis{Nodes: len(nodes), ByNode: map[string]*Rejection{}, Plugins: map[string]bool{}}}
-	states := make([]any, len(p.plugins))
+// Schedule finds the best node.
+func (p *Profile) Schedule(pod *Pod, view View, opts Options) Decision {
+	d := Decision{Diagnosis: newDiagnosis(len(view.Nodes))}
+	if len(view.Nodes) == 0 {
+		return d
+	}
+	d.states = make([]any, len(p.plugins))
 	for i, w := range p.plugins {
 		prep, ok := w.Plugin.(Preparer)
 		if !ok {
 			continue
 		}
-		state, rejection := prep.Prepare(pod, nodes)
+		state, rejection := prep.Prepare(pod, view)
 		if rejection != nil {
 			d.Diagnosis.Whole = rejection
 			d.Diagnosis.Plugins[w.Plugin.Name()] = true
 			return d
 		}
-		states[i] = state
+		d.states[i] = state
 	}
-	feasible := p.filter(pod, nodes, states, opts.Start, &d)
+	if opts.Promised != "" && p.keepsPromise(pod, view, opts.Promised, &d) {
+		return d
+	}
+	feasible := p.filter(pod, view.Nodes, opts.Start, &d)
 	d.Feasible = len(feasible)
 	switch len(feasible) {
 	case 0:
 	case 1:
 		d.Node = feasible[0].Name
 	default:
-		d.Node = p.best(pod, feasible, states, opts.Pick)
+		d.Node = p.best(pod, feasible, d.states, opts.Pick)
 	}
 	return d
 }
 
+// keepsPromise decides for the promised node if it will do: other pods were evicted from it for this one.
+func (p *Profile) keepsPromise(pod *Pod, view View, promised string, d *Decision) bool {
+	for _, node := range view.Nodes {
+		if node.Name != promised {
+			continue
+		}
+		if r, _ := p.admits(pod, node, d.states); r == nil {
+			d.Node, d.Feasible, d.Evaluated = node.Name, 1, 1
+			return true
+		}
+	}
+	return false
+}
+
 // filter returns the nodes that will do, as many as are worth scoring.
-func (p *Profile) filter(pod *Pod, nodes []*Node, states []any, start int, d *Decision) []*Node {
+func (p *Profile) filter(pod *Pod, nodes []*Node, start int, d *Decision) []*Node {
 	want := nodesToFind(len(nodes))
 	feasible := make([]*Node, 0, want)
 	for i := range nodes {
 		node := nodes[(start+i)%len(nodes)]
 		d.Evaluated++
-		if rejection, by := p.filterOne(pod, node, states); rejection != nil {
+		if rejection, by := p.admits(pod, node, d.states); rejection != nil {
 			d.Diagnosis.ByNode[node.Name] = rejection
 			d.Diagnosis.Plugins[by] = true
 			continue
@@ -134,6 +104,23 @@ func (p *Profile) filter(pod *Pod, nodes []*Node, states []any, start int, d *De
 		}
 	}
 	return feasible
+}
+
+// admits says whether a node will do. It must do with the pods that were promised room on it (unless this one goes before
+// them), and without them, for they may end up elsewhere.
+func (p *Profile) admits(pod *Pod, node *Node, states []any) (*Rejection, string) {
+	with, then := node, states
+	for _, other := range node.Nominated {
+		if other.UID != pod.UID && other.Priority() >= pod.Priority() {
+			with, then = with.With(other), p.adjust(then, pod, node, other, 1)
+		}
+	}
+	if with != node {
+		if r, by := p.filterOne(pod, with, then); r != nil {
+			return r, by
+		}
+	}
+	return p.filterOne(pod, node, states)
 }
 
 func (p *Profile) filterOne(pod *Pod, node *Node, states []any) (*Rejection, string) {
@@ -147,20 +134,56 @@ func (p *Profile) filterOne(pod *Pod, node *Node, states []any) (*Rejection, str
 	return nil, ""
 }
 
-// Fits tells whether the node would do for the pod as things are, and why not.
-func (p *Profile) Fits(pod *Pod, node *Node) *Rejection {
-	states := make([]any, len(p.plugins))
+// adjust returns the states with another pod on a node, or off it.
+func (p *Profile) adjust(states []any, pod *Pod, node *Node, other *Pod, sign int64) []any {
+	out := make([]any, len(states))
+	copy(out, states)
 	for i, w := range p.plugins {
-		if prep, ok := w.Plugin.(Preparer); ok {
-			state, rejection := prep.Prepare(pod, []*Node{node})
-			if rejection != nil {
-				return rejection
-			}
-			states[i] = state
+		if a, ok := w.Plugin.(Adjuster); ok {
+			out[i] = a.Adjust(states[i], pod, node, other, sign)
 		}
 	}
-	r, _ := p.filterOne(pod, node, states)
-	return r
+	return out
+}
+
+// Helps tells whether a change could turn the rejection of a pod by the named plugins. The node that came or changed is asked
+// itself as well, unless a rule that looks beyond it had rejected the pod: then the change may have opened another node.
+func (p *Profile) Helps(pod *Pod, rejectedBy map[string]bool, c *Change) bool {
+	helps := len(rejectedBy) == 0
+	for _, w := range p.plugins {
+		if !rejectedBy[w.Plugin.Name()] {
+			continue
+		}
+		if waker, ok := w.Plugin.(Waker); ok && !waker.Helps(pod, c) {
+			continue
+		}
+		if _, beyond := w.Plugin.(Adjuster); beyond && !c.NodeCame() {
+			return true
+		}
+		helps = true
+	}
+	return helps && (c.At == nil || p.fitsAlone(pod, c))
+}
+
+func (p *Profile) fitsAlone(pod *Pod, c *Change) bool {
+	view := View{Nodes: []*Node{c.At}, Namespaces: c.Namespaces}
+	for _, w := range p.plugins {
+		f, filters := w.Plugin.(Filter)
+		if _, beyond := w.Plugin.(Adjuster); !filters || beyond {
+			continue
+		}
+		var state any
+		if prep, ok := w.Plugin.(Preparer); ok {
+			var rejection *Rejection
+			if state, rejection = prep.Prepare(pod, view); rejection != nil {
+				return false
+			}
+		}
+		if f.Filter(state, pod, c.At) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *Profile) best(pod *Pod, nodes []*Node, states []any, pick func(int) int) string {
@@ -171,8 +194,12 @@ func (p *Profile) best(pod *Pod, nodes []*Node, states []any, pick func(int) int
 		if !ok || w.Weight == 0 {
 			continue
 		}
+		state := states[i]
+		if prep, ok := w.Plugin.(ScorePreparer); ok {
+			state = prep.PrepareScore(state, pod, nodes)
+		}
 		for j, node := range nodes {
-			scores[j] = s.Score(states[i], pod, node)
+			scores[j] = s.Score(state, pod, node)
 		}
 		if n, ok := w.Plugin.(Normalizer); ok {
 			n.Normalize(scores)
@@ -201,27 +228,4 @@ func nodesToFind(n int) int {
 	}
 	percent := max(50-n/125, floorPercent)
 	return max(n*percent/100, least)
-}
-
-// Message explains the diagnosis in upstream's words: "0/3 nodes are available: 1 Insufficient cpu, ...".
-func (d *Diagnosis) Message() string {
-	head := fmt.Sprintf("0/%d nodes are available", d.Nodes)
-	if d.Whole != nil {
-		return head + ": " + strings.Join(d.Whole.Reasons, ", ") + "."
-	}
-	count := map[string]int{}
-	for _, r := range d.ByNode {
-		for _, reason := range r.Reasons {
-			count[reason]++
-		}
-	}
-	parts := make([]string, 0, len(count))
-	for reason, n := range count {
-		parts = append(parts, fmt.Sprintf("%d %s", n, reason))
-	}
-	if len(parts) == 0 {
-		return "no nodes available to schedule pods"
-	}
-	sort.Strings(parts)
-	return head + ": " + strings.Join(parts, ", ") + "."
 }

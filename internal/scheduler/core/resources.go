@@ -59,6 +59,19 @@ func (r Resources) plus(o Resources, sign int64) Resources {
 	return r
 }
 
+// Less tells whether r has less of something than o.
+func (r Resources) Less(o Resources) bool {
+	if r.MilliCPU < o.MilliCPU || r.Memory < o.Memory || r.EphemeralStorage < o.EphemeralStorage || r.Pods < o.Pods {
+		return true
+	}
+	for name, n := range o.Extended {
+		if r.Extended[name] < n {
+			return true
+		}
+	}
+	return false
+}
+
 func resourcesOf(list corev1.ResourceList) Resources {
 	var r Resources
 	for name, q := range list {

@@ -18,7 +18,7 @@ type preferences struct {
 }
 
 // Prepare implements core.Preparer.
-func (NodeAffinity) Prepare(pod *core.Pod, _ []*core.Node) (any, *core.Rejection) {
+func (NodeAffinity) Prepare(pod *core.Pod, _ core.View) (any, *core.Rejection) {
 	a := pod.Spec.Affinity
 	if a == nil || a.NodeAffinity == nil || len(a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution) == 0 {
 		return preferences{}, nil

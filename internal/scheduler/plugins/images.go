@@ -23,17 +23,17 @@ func (ImageLocality) Name() string { return "ImageLocality" }
 type spread map[string]float64
 
 // Prepare implements core.Preparer.
-func (ImageLocality) Prepare(pod *core.Pod, nodes []*core.Node) (any, *core.Rejection) {
+func (ImageLocality) Prepare(pod *core.Pod, view core.View) (any, *core.Rejection) {
 	s := spread{}
 	for _, name := range images(pod) {
 		have := 0
-		for _, n := range nodes {
+		for _, n := range view.Nodes {
 			if _, ok := n.Images[name]; ok {
 				have++
 			}
 		}
 		if have > 0 {
-			s[name] = float64(have) / float64(len(nodes))
+			s[name] = float64(have) / float64(len(view.Nodes))
 		}
 	}
 	return s, nil

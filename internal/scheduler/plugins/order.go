@@ -12,6 +12,8 @@ func Default() []core.Weighted {
 		{Plugin: NodeAffinity{}, Weight: 2},
 		{Plugin: NodePorts{}},
 		{Plugin: NodeResourcesFit{}, Weight: 1},
+		{Plugin: PodTopologySpread{}, Weight: 2},
+		{Plugin: InterPodAffinity{}, Weight: 2},
 		{Plugin: NodeResourcesBalancedAllocation{}, Weight: 1},
 		{Plugin: ImageLocality{}, Weight: 1},
 	}

@@ -19,15 +19,16 @@ func (NodeResourcesFit) Name() string { return "NodeResourcesFit" }
 // Filter implements core.Filter.
 func (NodeResourcesFit) Filter(_ any, pod *core.Pod, node *core.Node) *core.Rejection {
 	var reasons []string
-	final := true
+	final := false
 	lacks := func(name corev1.ResourceName, reason string) {
 		want := pod.Requests.Of(name)
 		if want == 0 || want <= node.Allocatable.Of(name)-node.Requested.Of(name) {
 			return
 		}
 		reasons = append(reasons, reason)
-		// Evicting other pods can't help when the node could not hold the pod even empty.
-		final = final && want > node.Allocatable.Of(name)
+		// Evicting other pods can't help when the node could not hold the pod even empty. The number of pods is left out, as
+		// upstream leaves it out.
+		final = final || name != corev1.ResourcePods && want > node.Allocatable.Of(name)
 	}
 	lacks(corev1.ResourcePods, "Too many pods")
 	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage} {

@@ -15,12 +15,19 @@ func (TaintToleration) Name() string { return "TaintToleration" }
 
 // Filter implements core.Filter.
 func (TaintToleration) Filter(_ any, pod *core.Pod, node *core.Node) *core.Rejection {
+	if untolerated(pod, node) != nil {
+		return &core.Rejection{Reasons: []string{"node(s) had untolerated taint(s)"}, Final: true}
+	}
+	return nil
+}
+
+// untolerated returns the first taint that keeps the pod off the node.
+func untolerated(pod *core.Pod, node *core.Node) *corev1.Taint {
 	for i := range node.Object.Spec.Taints {
 		taint := &node.Object.Spec.Taints[i]
-		if taint.Effect == corev1.TaintEffectPreferNoSchedule || tolerated(pod.Spec.Tolerations, taint) {
-			continue
+		if taint.Effect != corev1.TaintEffectPreferNoSchedule && !tolerated(pod.Spec.Tolerations, taint) {
+			return taint
 		}
-		return &core.Rejection{Reasons: []string{"node(s) had untolerated taint(s)"}, Final: true}
 	}
 	return nil
 }

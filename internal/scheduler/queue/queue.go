@@ -181,6 +181,13 @@ func (q *Queue) Wake(helps func(pod *core.Pod, rejectedBy map[string]bool) bool,
 	}
 }
 
+// Retry wakes one pod if it is parked.
+func (q *Queue) Retry(uid types.UID, now time.Time) {
+	if it, ok := q.items[uid]; ok && it.state == parked {
+		q.wakeOne(it, now)
+	}
+}
+
 func (q *Queue) wakeOne(it *Item, now time.Time) {
 	if it.backoff.After(now) {
 		it.until = it.backoff

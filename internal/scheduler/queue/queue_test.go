@@ -112,3 +112,18 @@ func TestRemoveInEveryState(t *testing.T) {
 		})
 	}
 }
+
+func TestRetryWakesOnlyTheParked(t *testing.T) {
+	now := time.Unix(0, 0)
+	q := New()
+	q.Add(pod("a", 0), false, now)
+	q.Add(pod("b", 0), false, now)
+	it, _ := q.Next(now)
+	q.Park(it.Pod.UID, nil, now)
+	q.Retry("unknown", now)
+	q.Retry("b", now) // ready already
+	q.Retry(it.Pod.UID, now.Add(FirstBackoff))
+	if ready, resting, parked := q.Len(); ready != 2 || resting != 0 || parked != 0 {
+		t.Errorf("%d ready, %d resting, %d parked", ready, resting, parked)
+	}
+}

@@ -1,121 +1,134 @@
-// Command tool is what runs in the pods of the end-to-end tests: a small web server that can be made sick, and a few things to
-// do from inside a pod.
+// Command tool is what runs in the pods of the end-to-end tests: a small web server that can be made sick, a visitor of other
+// servers, and a few things to do from inside a pod. It has no libraries, so its image holds nothing else.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
 
+// patience is how long the commands that wait for something go on trying, and pause how long they rest between two tries:
+// nothing in a pod tells when the kernel of a node has learnt a rule, or the agent has written a file.
+const (
+	patience = 2 * time.Minute
+	pause    = 50 * time.Millisecond
+)
+
+const usage = `usage: tool serve | visit URL | get URL | until TEXT URL | without TEXT COUNT URL | api PATH | lookup NAME |
+	cat FILE | until-file TEXT FILE | write FILE TEXT | env NAME | say WORD... | echo | exit CODE | wait`
+
 func main() {
-	if len(os.Args) < 2 {
-		fail("usage: tool serve | get URL | lookup NAME | say WORD... | exit CODE | cat FILE | wait")
+	// As "tar" it is what kubectl cp needs in a container.
+	name, args := filepath.Base(os.Args[0]), os.Args[1:]
+	if name != "tar" {
+		if len(args) == 0 {
+			fail(errors.New(usage))
+		}
+		name, args = args[0], args[1:]
 	}
-	switch cmd, args := os.Args[1], os.Args[2:]; cmd {
-	case "serve":
-		serve()
-	case "get":
-		get(args[0])
-	case "lookup":
-		lookup(args[0])
-	case "say":
-		fmt.Println(strings.Join(args, " "))
-	case "exit":
-		code, err := strconv.Atoi(args[0])
-		if err != nil {
-			fail(err)
-		}
-		os.Exit(code)
-	case "cat":
-		data, err := os.ReadFile(args[0])
-		if err != nil {
-			fail(err)
-		}
-		os.Stdout.Write(data)
-	case "env":
-		fmt.Println(os.Getenv(args[0]))
-	case "echo":
-		_, err := io.Copy(os.Stdout, os.Stdin)
-		if err != nil {
-			fail(err)
-		}
-	case "wait":
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-		defer stop()
-		<-ctx.Done()
-	default:
-		fail("unknown: " + cmd)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	err := run(ctx, name, args)
+	stop()
+	var code exitCode
+	if errors.As(err, &code) {
+		os.Exit(int(code))
+	}
+	if err != nil {
+		fail(err)
 	}
 }
 
-func fail(why any) {
-	fmt.Fprintln(os.Stderr, "tool:", why)
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "tool:", err)
 	os.Exit(1)
 }
 
-func serve() {
-	var sick atomic.Bool
-	name, err := os.Hostname()
-	if err != nil {
-		fail(err)
+// exitCode is an error that ends the program with a code and without a word.
+type exitCode int
+
+func (c exitCode) Error() string { return "exit code " + strconv.Itoa(int(c)) }
+
+func run(ctx context.Context, name string, args []string) error {
+	commands := map[string]struct {
+		args int // -1: any number
+		do   func() error
+	}{
+		"serve":      {0, func() error { return serve(ctx, "") }},
+		"visit":      {1, func() error { return serve(ctx, args[0]) }},
+		"get":        {1, func() error { return get(ctx, args[0]) }},
+		"until":      {2, func() error { return until(ctx, args[0], func() (string, error) { return fetch(ctx, args[1]) }) }},
+		"without":    {3, func() error { return without(ctx, args[0], args[1], args[2]) }},
+		"api":        {1, func() error { return askAPI(ctx, args[0]) }},
+		"lookup":     {1, func() error { return lookup(ctx, args[0]) }},
+		"cat":        {1, func() error { return cat(args[0]) }},
+		"until-file": {2, func() error { return until(ctx, args[0], func() (string, error) { return read(args[1]) }) }},
+		"write":      {2, func() error { return os.WriteFile(args[0], []byte(args[1]), 0o644) }},
+		"env":        {1, func() error { fmt.Println(os.Getenv(args[0])); return nil }},
+		"say":        {-1, func() error { fmt.Println(strings.Join(args, " ")); return nil }},
+		"echo":       {0, func() error { _, err := io.Copy(os.Stdout, os.Stdin); return err }},
+		"exit":       {1, func() error { return exit(args[0]) }},
+		"wait":       {0, func() error { <-ctx.Done(); return nil }},
+		"tar":        {-1, func() error { return tape(args) }},
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, "%s %s\n", name, os.Getenv("VERSION"))
-	})
-	mux.HandleFunc("/ready", func(w http.ResponseWriter, _ *http.Request) {
-		if sick.Load() {
-			http.Error(w, "sick", http.StatusServiceUnavailable)
-		}
-	})
-	mux.HandleFunc("/sicken", func(http.ResponseWriter, *http.Request) { sick.Store(true) })
-	mux.HandleFunc("/heal", func(http.ResponseWriter, *http.Request) { sick.Store(false) })
-	mux.HandleFunc("/die", func(http.ResponseWriter, *http.Request) {
-		fmt.Println("dying as asked")
-		os.Exit(3)
-	})
-	server := &http.Server{Addr: ":8080", Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	go func() {
-		<-ctx.Done()
-		_ = server.Shutdown(context.Background())
-	}()
-	fmt.Println("serving", name, os.Getenv("VERSION"))
-	if err := server.ListenAndServe(); err != nil && ctx.Err() == nil {
-		fail(err)
+	command, ok := commands[name]
+	if !ok || command.args >= 0 && command.args != len(args) {
+		return errors.New(usage)
 	}
+	return command.do()
 }
 
-func get(url string) {
-	client := &http.Client{Timeout: 5 * time.Second}
-	resp, err := client.Get(url)
+func exit(text string) error {
+	code, err := strconv.Atoi(text)
 	if err != nil {
-		fail(err)
+		return err
 	}
-	defer resp.Body.Close()
-	if _, err := io.Copy(os.Stdout, resp.Body); err != nil {
-		fail(err)
-	}
-	if resp.StatusCode >= http.StatusBadRequest {
-		fail(resp.Status)
-	}
+	return exitCode(code)
 }
 
-func lookup(name string) {
-	addrs, err := net.DefaultResolver.LookupHost(context.Background(), name)
+func read(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	return string(data), err
+}
+
+func cat(path string) error {
+	text, err := read(path)
+	fmt.Print(text)
+	return err
+}
+
+func lookup(ctx context.Context, name string) error {
+	addrs, err := net.DefaultResolver.LookupHost(ctx, name)
 	if err != nil {
-		fail(err)
+		return err
 	}
 	fmt.Println(strings.Join(addrs, " "))
+	return nil
+}
+
+// until asks again until the answer holds the text, and prints it.
+func until(ctx context.Context, text string, ask func() (string, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		answer, err := ask()
+		if err == nil && strings.Contains(answer, text) {
+			fmt.Print(answer)
+			return nil
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return fmt.Errorf("no answer with %q; the last was %q, error %v", text, answer, err)
+		}
+	}
 }

@@ -87,5 +87,6 @@ func patchTypes(gvk schema.GroupVersionKind) []string {
 
 // builtIn tells whether a group belongs to Kubernetes itself: no dot at all, or the suffix k8s.io.
 func builtIn(group string) bool {
-	return group == "" || strings.HasSuffix(group, ".k8s.io") || slices.Contains([]string{"apps", "autoscaling", "batch", "policy"}, group)
+	return group == "" || strings.HasSuffix(group, ".k8s.io") ||
+		slices.Contains([]string{"apps", "autoscaling", "batch", "policy"}, group)
 }

@@ -24,10 +24,12 @@ func main() {
 }
 
 func generate(output string) error {
-	if err := definitions("definitions"); err != nil {
+	const folder = "definitions"
+	defer os.RemoveAll(folder)
+	if err := definitions(folder); err != nil {
 		return fmt.Errorf("generating definitions: %w", err)
 	}
-	build := exec.Command("go", "run", "./build", output)
+	build := exec.Command("go", "run", "-mod=mod", "./build", output) // the product's requirements may have moved on
 	build.Stdout, build.Stderr = os.Stdout, os.Stderr
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("building documents: %w", err)

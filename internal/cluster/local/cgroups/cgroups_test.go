@@ -29,7 +29,8 @@ func TestParse(t *testing.T) {
 				"33 31 0:30 / /sys/fs/cgroup/systemd rw shared:9 - cgroup cgroup rw,xattr,release_agent=/x/y,name=systemd\n" +
 				"34 31 0:31 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
 			want: []Hierarchy{
-				{"/sys/fs/cgroup/cpu,cpuacct", "cpu,cpuacct"}, {"/sys/fs/cgroup/systemd", "none,name=systemd"},
+				{"/sys/fs/cgroup/cpu,cpuacct", "cpu,cpuacct"},
+				{"/sys/fs/cgroup/systemd", "none,name=systemd"},
 				{"/sys/fs/cgroup/unified", ""},
 			},
 		},

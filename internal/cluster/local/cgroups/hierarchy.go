@@ -64,7 +64,7 @@ func options(super string) string {
 		case strings.HasPrefix(option, "name="):
 			named = true
 			names = append(names, option)
-		case option == "rw", option == "ro", option == "xattr", option == "none", option == "noprefix", option == "clone_children",
+		case slices.Contains([]string{"rw", "ro", "xattr", "none", "noprefix", "clone_children"}, option),
 			strings.HasPrefix(option, "release_agent="):
 		default:
 			names = append(names, option)

@@ -137,8 +137,7 @@ func (o *outside) serveDNS(ctx context.Context, address string) error {
 	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		packets.Close()
-		return fmt.Errorf("listening for DNS: %w", err)
+		return fmt.Errorf("listening for DNS: %w", errors.Join(err, packets.Close()))
 	}
 	go acceptAll(listener, func(conn net.Conn) {
 		peer, err := o.dialNameServer(ctx, "tcp")

@@ -16,8 +16,11 @@ func TestPolicy(t *testing.T) {
 	}{
 		{"one crash", []time.Duration{time.Hour}, []time.Duration{firstDelay}},
 		{"crashes in a row", []time.Duration{0, 0, 0}, []time.Duration{firstDelay, 2 * firstDelay, 4 * firstDelay}},
-		{"a steady run between", []time.Duration{0, 0, steadyAfter, 0},
-			[]time.Duration{firstDelay, 2 * firstDelay, firstDelay, 2 * firstDelay}},
+		{
+			"a steady run between",
+			[]time.Duration{0, 0, steadyAfter, 0},
+			[]time.Duration{firstDelay, 2 * firstDelay, firstDelay, 2 * firstDelay},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -49,7 +52,8 @@ func TestCgroupMounts(t *testing.T) {
 	}{
 		{"version 2", []cgroups.Hierarchy{{Mountpoint: "/sys/fs/cgroup"}}, []string{"cgroup2 /sys/fs/cgroup "}},
 		{
-			"both", []cgroups.Hierarchy{
+			"both",
+			[]cgroups.Hierarchy{
 				{Mountpoint: "/sys/fs/cgroup/memory", Options: "memory"}, {Mountpoint: "/sys/fs/cgroup/unified"},
 			},
 			[]string{"tmpfs /sys/fs/cgroup mode=755", "cgroup /sys/fs/cgroup/memory memory", "cgroup2 /sys/fs/cgroup/unified "},

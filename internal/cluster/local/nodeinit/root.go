@@ -73,8 +73,14 @@ type device struct {
 
 func devices() []device {
 	return []device{
-		{"null", 1, 3, 0o666}, {"zero", 1, 5, 0o666}, {"full", 1, 7, 0o666}, {"random", 1, 8, 0o666},
-		{"urandom", 1, 9, 0o666}, {"kmsg", 1, 11, 0o600}, {"tty", 5, 0, 0o666}, {"fuse", 10, 229, 0o666},
+		{"null", 1, 3, 0o666},
+		{"zero", 1, 5, 0o666},
+		{"full", 1, 7, 0o666},
+		{"random", 1, 8, 0o666},
+		{"urandom", 1, 9, 0o666},
+		{"kmsg", 1, 11, 0o600},
+		{"tty", 5, 0, 0o666},
+		{"fuse", 10, 229, 0o666},
 		{"net/tun", 10, 200, 0o666},
 	}
 }

@@ -2,10 +2,15 @@ package kinds
 
 import (
 	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -193,4 +198,39 @@ func PodDisruptionBudget() schema.GroupVersionKind {
 // CustomResourceDefinitions returns the resource.
 func CustomResourceDefinitions() schema.GroupResource {
 	return schema.GroupResource{Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions"}
+}
+
+// PersistentVolumes returns the resource.
+func PersistentVolumes() schema.GroupResource {
+	return schema.GroupResource{Resource: "persistentvolumes"}
+}
+
+// IPAddresses returns the resource.
+func IPAddresses() schema.GroupResource {
+	return schema.GroupResource{Group: networkingv1.GroupName, Resource: "ipaddresses"}
+}
+
+// ServiceCIDRs returns the resource.
+func ServiceCIDRs() schema.GroupResource {
+	return schema.GroupResource{Group: networkingv1.GroupName, Resource: "servicecidrs"}
+}
+
+// CertificateSigningRequests returns the resource.
+func CertificateSigningRequests() schema.GroupResource {
+	return schema.GroupResource{Group: certificatesv1.GroupName, Resource: "certificatesigningrequests"}
+}
+
+// SubjectAccessReviews returns the resource.
+func SubjectAccessReviews() schema.GroupResource {
+	return schema.GroupResource{Group: authorizationv1.GroupName, Resource: "subjectaccessreviews"}
+}
+
+// TokenReviews returns the resource.
+func TokenReviews() schema.GroupResource {
+	return schema.GroupResource{Group: authenticationv1.GroupName, Resource: "tokenreviews"}
+}
+
+// RuntimeClasses returns the resource.
+func RuntimeClasses() schema.GroupResource {
+	return schema.GroupResource{Group: nodev1.GroupName, Resource: "runtimeclasses"}
 }
