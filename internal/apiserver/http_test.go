@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -225,11 +226,20 @@ func TestCompression(t *testing.T) {
 		must(t, server, call{method: "POST", path: maps, body: fmt.Sprintf(body, fmt.Sprintf("m%d", i))})
 	}
 	plain := must(t, server, call{method: "GET", path: maps, header: header("Accept-Encoding", "identity")})
-	packed := must(t, server, call{method: "GET", path: maps, header: header("Accept-Encoding", "gzip")})
-	if packed.Header.Get("Content-Encoding") != "gzip" {
-		t.Fatalf("not compressed: %v", packed.Header)
+	near := must(t, server, call{method: "GET", path: maps, header: header("Accept-Encoding", "gzip")})
+	if near.Header.Get("Content-Encoding") != "" || !bytes.Equal(near.body, plain.body) {
+		t.Error("an answer to this machine was compressed")
 	}
-	z, err := gzip.NewReader(bytes.NewReader(packed.body))
+	// The same from another machine.
+	far := httptest.NewRequest(http.MethodGet, maps, nil)
+	far.RemoteAddr = "192.0.2.7:4711"
+	far.Header.Set("Accept-Encoding", "gzip")
+	packed := httptest.NewRecorder()
+	server.ServeHTTP(packed, far)
+	if packed.Header().Get("Content-Encoding") != "gzip" {
+		t.Fatalf("not compressed: %d %v", packed.Code, packed.Header())
+	}
+	z, err := gzip.NewReader(packed.Body)
 	if err != nil {
 		t.Fatal(err)
 	}

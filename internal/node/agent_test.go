@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/client/clientfake"
 	"coracle.dev/coracle/internal/node/cri/critest"
@@ -63,7 +64,8 @@ func (b *bench) start() {
 	a, err := newAgent(Config{
 		NodeName: "n1", Client: b.api, RuntimeSocket: "fake", RootDir: filepath.Join(b.dir, "kubelet"),
 		PodLogsDir: filepath.Join(b.dir, "pods"), NodeIPs: []string{"192.0.2.1"}, Listen: "-",
-		CgroupMount: filepath.Join(b.dir, "cgroup"), Logger: slog.New(slog.DiscardHandler), Rand: func() float64 { return 0 },
+		CgroupMount: filepath.Join(b.dir, "cgroup"), Logger: slog.New(slog.DiscardHandler),
+		Now: time.Now, Rand: func() float64 { return 0 },
 	}, b.runtime.Conn(), noMounts{})
 	if err != nil {
 		b.t.Fatal(err)
@@ -112,7 +114,7 @@ func (b *bench) configMap(name, key, value string) {
 
 func (b *bench) pod(name string) *v1.Pod {
 	b.t.Helper()
-	p, err := client.Get[*v1.Pod](context.Background(), b.api, podResource(), "default", name)
+	p, err := client.Get[*v1.Pod](context.Background(), b.api, kinds.Pods(), "default", name)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -136,7 +138,7 @@ func (b *bench) delete(name string, grace int64) {
 }
 
 func (b *bench) exists(name string) bool {
-	_, err := client.Get[*v1.Pod](context.Background(), b.api, podResource(), "default", name)
+	_, err := client.Get[*v1.Pod](context.Background(), b.api, kinds.Pods(), "default", name)
 	return err == nil
 }
 
@@ -307,7 +309,7 @@ func TestAgentRestartAdopts(t *testing.T) {
 		}
 		b.halt()
 		// While no agent looks, the pod is deleted for good.
-		b.api.Remove(podResource(), "default", "web")
+		b.api.Remove(kinds.Pods(), "default", "web")
 		b.start()
 		if b.runtime.Sandboxes() != 0 || len(b.runtime.Containers()) != 0 {
 			t.Errorf("an orphan remains: %q", b.runtime.Containers())
@@ -412,7 +414,7 @@ func TestNodeRegistersAndFollowsTheRuntime(t *testing.T) {
 		b.runtime.SetReady(false)
 		b.start()
 		status := func() v1.ConditionStatus {
-			n, err := client.Get[*v1.Node](t.Context(), b.api, nodeResource(), "", "n1")
+			n, err := client.Get[*v1.Node](t.Context(), b.api, kinds.Nodes(), "", "n1")
 			if err != nil {
 				t.Fatal(err)
 			}

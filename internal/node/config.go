@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"path/filepath"
 	"time"
 
@@ -65,12 +64,12 @@ type Config struct {
 	SerialPulls bool
 
 	Logger *slog.Logger
-	// Now and Rand are time.Now and math/rand unless given. Rand returns a number in [0, 1).
+	// Now is the time, Rand a random number in [0, 1). Required.
 	Now  func() time.Time
 	Rand func() float64
 
-	// LeaseDuration is 40 s, LeaseRenew 10 s, StatusPeriod (how often the node's state is looked at) 10 s, StatusReport (how often
-	// it is written though nothing changed) 5 min, unless given.
+	// LeaseDuration is 40 s, LeaseRenew 10 s, StatusPeriod (how often the node's state is looked at) 10 s, StatusReport (how
+	// often it is written though nothing changed) 5 min, unless given.
 	LeaseDuration, LeaseRenew, StatusPeriod, StatusReport time.Duration
 }
 
@@ -84,6 +83,8 @@ func (c *Config) complete() error {
 		return errors.New("the node has no folder")
 	case len(c.NodeIPs) == 0:
 		return errors.New("the node has no address")
+	case c.Now == nil || c.Rand == nil:
+		return errors.New("the node has no clock or no source of chance")
 	}
 	text := func(field *string, value string) {
 		if *field == "" {
@@ -110,12 +111,6 @@ func (c *Config) complete() error {
 	span(&c.StatusReport, 5*time.Minute)
 	if c.MaxPods == 0 {
 		c.MaxPods = 110
-	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	if c.Rand == nil {
-		c.Rand = rand.Float64
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -12,9 +12,9 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/node/cri"
 )
@@ -88,7 +88,7 @@ func (a *Agent) runtimeHandler(ctx context.Context, p *v1.Pod) (string, error) {
 	if p.Spec.RuntimeClassName == nil || *p.Spec.RuntimeClassName == "" {
 		return "", nil
 	}
-	gr := schema.GroupResource{Group: nodev1.GroupName, Resource: "runtimeclasses"}
+	gr := kinds.RuntimeClasses()
 	class, err := client.Get[*nodev1.RuntimeClass](ctx, a.cfg.Client, gr, "", *p.Spec.RuntimeClassName)
 	if err != nil {
 		return "", fmt.Errorf("failed to get sandbox runtime: %w", err)

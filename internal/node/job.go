@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/node/cri"
 	"coracle.dev/coracle/internal/node/handler"
@@ -243,7 +244,7 @@ func (j *job) removeContainer(ctx context.Context) error {
 func (j *job) deletePod(ctx context.Context) error {
 	zero := int64(0)
 	_, err := j.agent.cfg.Client.Write(ctx, client.Write{
-		Verb: client.Delete, Resource: podResource(), Namespace: j.pod.Namespace, Name: j.pod.Name,
+		Verb: client.Delete, Resource: kinds.Pods(), Namespace: j.pod.Namespace, Name: j.pod.Name,
 		Delete: metav1.DeleteOptions{GracePeriodSeconds: &zero, Preconditions: &metav1.Preconditions{UID: uidOf(j.pod)}},
 	})
 	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {

@@ -65,7 +65,7 @@ func (w *worker) begin(ctx context.Context, op pod.Op, o *pod.Observed) {
 	opCtx, cancel := context.WithCancel(ctx)
 	w.running[op.Key()] = &operation{op: op, cancel: cancel}
 	job := job{
-		agent: w.agent, worker: w, pod: w.pod, op: op, sandbox: w.sandbox(), ips: pod.PodIPs(w.pod, o),
+		agent: w.agent, worker: w, pod: w.pod, op: op, sandbox: w.sandbox(), ips: pod.IPs(w.pod, o),
 		targets: w.ids(), hooked: &w.hooked, started: w.agent.cfg.Now(),
 	}
 	go func() {
@@ -246,7 +246,7 @@ func (w *worker) refresh(ctx context.Context, ending bool, now time.Time) time.T
 	w.renewAt = now.Add(renewAgain)
 	opCtx, cancel := context.WithCancel(ctx)
 	w.running[refreshKey] = &operation{op: refreshOp(), cancel: cancel}
-	p, facts := w.pod, w.facts(w.pod, pod.PodIPs(w.pod, w.observed(now)))
+	p, facts := w.pod, w.facts(w.pod, pod.IPs(w.pod, w.observed(now)))
 	go func() {
 		_, err := w.mount(opCtx, p, facts)
 		cancel()
@@ -282,7 +282,7 @@ func (w *worker) facts(p *v1.Pod, ips []string) downward.Facts {
 // updateProbes probes the containers that run and whose start is over.
 func (w *worker) updateProbes(ctx context.Context, o *pod.Observed, ending bool) {
 	var targets []probe.Target
-	ips := pod.PodIPs(w.pod, o)
+	ips := pod.IPs(w.pod, o)
 	ip := ""
 	if len(ips) > 0 {
 		ip = ips[0]

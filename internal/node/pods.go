@@ -7,20 +7,18 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/node/admit"
 	"coracle.dev/coracle/internal/node/pod"
 )
 
-func podResource() schema.GroupResource { return schema.GroupResource{Resource: "pods"} }
-
 // runPods follows the pods assigned to the node and keeps a worker for each, and for what the runtime has of pods that are no
 // longer assigned.
 func (a *Agent) runPods(ctx context.Context) error {
-	cache, err := a.cfg.Client.Cache(client.Selection{Resource: podResource(), FieldSelector: "spec.nodeName=" + a.cfg.NodeName})
+	cache, err := a.cfg.Client.Cache(client.Selection{Resource: kinds.Pods(), FieldSelector: "spec.nodeName=" + a.cfg.NodeName})
 	if err != nil {
 		return fmt.Errorf("opening the cache of the node's pods: %w", err)
 	}
@@ -170,7 +168,8 @@ func (a *Agent) orphans(ctx context.Context, known map[types.UID]bool) ([]*v1.Po
 	var orphans []*v1.Pod
 	for uid, p := range found {
 		if !known[uid] {
-			a.cfg.Logger.Info("removing what is left of a pod", "kind", "Pod", "namespace", p.Namespace, "name", p.Name, "uid", uid)
+			a.cfg.Logger.Info("removing what is left of a pod",
+				"kind", "Pod", "namespace", p.Namespace, "name", p.Name, "uid", uid)
 			orphans = append(orphans, p)
 		}
 	}

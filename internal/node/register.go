@@ -11,11 +11,11 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/node/cri"
 	"coracle.dev/coracle/internal/node/nodestatus"
@@ -29,8 +29,6 @@ const (
 	unreadyPeriod = 200 * time.Millisecond
 	imagesPeriod  = time.Minute
 )
-
-func nodeResource() schema.GroupResource { return schema.GroupResource{Resource: "nodes"} }
 
 // runNodeStatus registers the node and keeps its status: looked at every StatusPeriod (often while not ready), written when it
 // changed and every StatusReport.
@@ -154,7 +152,7 @@ func (a *Agent) port() int32 {
 // register creates the Node, or brings the labels of an existing one up to date and writes its status.
 func (a *Agent) register(ctx context.Context, in nodestatus.Input) error {
 	node := nodestatus.Object(in)
-	obj, err := a.cfg.Client.Write(ctx, client.Write{Verb: client.Create, Resource: nodeResource(), Object: node})
+	obj, err := a.cfg.Client.Write(ctx, client.Write{Verb: client.Create, Resource: kinds.Nodes(), Object: node})
 	if err == nil {
 		created, ok := obj.(*v1.Node)
 		if !ok {
@@ -166,7 +164,7 @@ func (a *Agent) register(ctx context.Context, in nodestatus.Input) error {
 	if !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("registering the node: %w", err)
 	}
-	existing, err := client.Get[*v1.Node](ctx, a.cfg.Client, nodeResource(), "", a.cfg.NodeName)
+	existing, err := client.Get[*v1.Node](ctx, a.cfg.Client, kinds.Nodes(), "", a.cfg.NodeName)
 	if err != nil {
 		return fmt.Errorf("reading the registered node: %w", err)
 	}
@@ -177,7 +175,7 @@ func (a *Agent) register(ctx context.Context, in nodestatus.Input) error {
 	}
 	if patch != nil {
 		obj, err := a.cfg.Client.Write(ctx, client.Write{
-			Verb: client.Patch, Resource: nodeResource(), Name: a.cfg.NodeName, PatchType: types.MergePatchType, PatchData: patch,
+			Verb: client.Patch, Resource: kinds.Nodes(), Name: a.cfg.NodeName, PatchType: types.MergePatchType, PatchData: patch,
 		})
 		if err != nil {
 			return fmt.Errorf("labelling the node: %w", err)
@@ -214,7 +212,7 @@ func revision(s string) uint64 {
 
 // runOwnNode follows what others write into the node's object: taints, labels, conditions.
 func (a *Agent) runOwnNode(ctx context.Context) error {
-	cache, err := a.cfg.Client.Cache(client.Selection{Resource: nodeResource(), FieldSelector: "metadata.name=" + a.cfg.NodeName})
+	cache, err := a.cfg.Client.Cache(client.Selection{Resource: kinds.Nodes(), FieldSelector: "metadata.name=" + a.cfg.NodeName})
 	if err != nil {
 		return fmt.Errorf("opening the cache of the own node: %w", err)
 	}
@@ -270,7 +268,7 @@ func (a *Agent) reportNode(ctx context.Context, in nodestatus.Input, force bool,
 		return err
 	}
 	obj, err := a.cfg.Client.Write(ctx, client.Write{
-		Verb: client.Patch, Resource: nodeResource(), Subresource: "status", Name: a.cfg.NodeName,
+		Verb: client.Patch, Resource: kinds.Nodes(), Subresource: "status", Name: a.cfg.NodeName,
 		PatchType: types.StrategicMergePatchType, PatchData: patch,
 	})
 	if err != nil {

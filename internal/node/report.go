@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 	"coracle.dev/coracle/internal/node/pod"
 )
@@ -73,7 +74,7 @@ func (w *worker) reportStatus(ctx context.Context, now time.Time) time.Time {
 	p := w.pod
 	go func() {
 		obj, err := w.agent.cfg.Client.Write(ctx, client.Write{
-			Verb: client.Patch, Resource: podResource(), Subresource: "status", Namespace: p.Namespace, Name: p.Name,
+			Verb: client.Patch, Resource: kinds.Pods(), Subresource: "status", Namespace: p.Namespace, Name: p.Name,
 			PatchType: types.StrategicMergePatchType, PatchData: patch,
 		})
 		answer, _ := obj.(*v1.Pod)

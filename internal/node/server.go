@@ -68,7 +68,8 @@ func (a *Agent) metrics() prometheus.Gatherer {
 		}
 		return float64(n)
 	})
-	gauge("kubelet_active_pods", "The number of pods the kubelet considers active", func() float64 { return float64(len(a.all())) })
+	gauge("kubelet_active_pods", "The number of pods the kubelet considers active",
+		func() float64 { return float64(len(a.all())) })
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return registry
 }

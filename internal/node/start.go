@@ -2,8 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -99,7 +97,8 @@ func (j *job) containerConfig(
 		}
 		return nil, &failure{reason: reasonConfig, message: err.Error()}
 	}
-	if err := os.MkdirAll(filepath.Join(sandbox.LogDirectory, e.Name), 0o755); err != nil { //nolint:gosec // log collectors read it
+	logs := filepath.Join(sandbox.LogDirectory, e.Name)
+	if err := os.MkdirAll(logs, 0o755); err != nil { // log collectors read it
 		return nil, &failure{
 			reason:  reasonConfig,
 			message: fmt.Sprintf("create container log directory for container %s failed: %v", e.Name, err),
@@ -214,11 +213,7 @@ func (j *job) mounts(
 		mounts = append(mounts, &runtimeapi.Mount{ContainerPath: "/etc/hosts", HostPath: hosts, Readonly: readonly})
 	}
 	if path := e.TerminationMessagePath; path != "" && !taken[path] {
-		var id [4]byte
-		if _, err := rand.Read(id[:]); err != nil {
-			return nil, fmt.Errorf("naming the termination message: %w", err)
-		}
-		file := filepath.Join(dir, "containers", e.Name, hex.EncodeToString(id[:]))
+		file := filepath.Join(dir, "containers", e.Name, fmt.Sprintf("%08x", uint32(a.cfg.Rand()*(1<<32))))
 		if err := writeFile(file, "", 0o666); err != nil {
 			return nil, err
 		}

@@ -152,7 +152,8 @@ func (w *worker) occupies() *v1.Pod {
 	switch {
 	case w.inbox.end != nil, pod.IsTerminal(w.inbox.pod.Status.Phase), pod.IsTerminal(w.shows.status.Phase):
 		return nil
-	case w.inbox.gone && !slices.ContainsFunc(w.shows.view.Containers, func(c pod.Container) bool { return c.State == pod.Running }):
+	case w.inbox.gone && !slices.ContainsFunc(w.shows.view.Containers,
+		func(c pod.Container) bool { return c.State == pod.Running }):
 		return nil
 	}
 	return w.inbox.pod

@@ -179,19 +179,29 @@ func TestPromisesAreKept(t *testing.T) {
 	going := placed(prioritised(pod("low", "2"), 1), "n1")
 	going.DeletionTimestamp = &metav1.Time{}
 	going.Finalizers = []string{"example.com/stays"}
+	going.Status.Conditions = []corev1.PodCondition{{
+		Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: corev1.PodReasonPreemptionByScheduler,
+	}}
 	promised := prioritised(pod("high", "2"), 10)
 	promised.Status.NominatedNodeName = "n1"
-	for name, objects := range map[string][]api.Object{
-		"before it is written": {
+	for _, tt := range []struct {
+		name    string
+		objects []api.Object
+		says    string
+	}{
+		{"before it is written", []api.Object{
 			node("n1", "3"), placed(prioritised(pod("low", "2"), 1), "n1"), prioritised(pod("high", "2"), 10),
 			prioritised(pod("thief", "1"), 2),
-		},
-		"found at the start": {node("n1", "3"), going, promised, prioritised(pod("thief", "1"), 2)},
+		}, "found a potential placement"},
+		{"found at the start", []api.Object{node("n1", "3"), going, promised, prioritised(pod("thief", "1"), 2)}, "not eligible"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			run(t, objects, func(t *testing.T, fake *clientfake.Client, _ *recorder) {
+		t.Run(tt.name, func(t *testing.T) {
+			run(t, tt.objects, func(t *testing.T, fake *clientfake.Client, _ *recorder) {
 				if at := whereIs(t, fake, "thief"); at != "" {
 					t.Errorf("the thief is on %s", at)
+				}
+				if got := get(t, fake, "high").Status.Conditions[0].Message; !strings.Contains(got, tt.says) {
+					t.Errorf("it says %q, want %q", got, tt.says)
 				}
 			})
 		})

@@ -161,7 +161,10 @@ func measure(ctx context.Context, o *options, s system, into *column) (err error
 		group string
 		do    func(context.Context, *options, *cluster, *column) error
 	}{
-		{"idle", measureIdle}, {"api", measureAPI}, {"pods", measurePods}, {"deployment", measureDeployment},
+		{"idle", measureIdle},
+		{"api", measureAPI},
+		{"pods", measurePods},
+		{"deployment", measureDeployment},
 		{"loaded", measureLoaded},
 	}
 	for _, step := range steps {

@@ -61,7 +61,7 @@ func podSpec() corev1.PodSpec {
 	grace := int64(1)
 	return corev1.PodSpec{
 		TerminationGracePeriodSeconds: &grace,
-		Containers: []corev1.Container{{Name: "wait", Image: podImage, ImagePullPolicy: corev1.PullNever}},
+		Containers:                    []corev1.Container{{Name: "wait", Image: podImage, ImagePullPolicy: corev1.PullNever}},
 	}
 }
 
@@ -172,7 +172,8 @@ func removeDeployment(ctx context.Context, client *kubernetes.Clientset, name st
 	}
 	defer w.Stop()
 	background := metav1.DeletePropagationBackground
-	if err := client.AppsV1().Deployments(namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &background}); err != nil {
+	options := metav1.DeleteOptions{PropagationPolicy: &background}
+	if err := client.AppsV1().Deployments(namespace).Delete(ctx, name, options); err != nil {
 		return fmt.Errorf("deleting the Deployment: %w", err)
 	}
 	left := len(list.Items)

@@ -72,11 +72,19 @@ func readUsage(pid int) (usage, error) {
 		verb, _, _ := strings.Cut(rest, "\x00")
 		u.program += " " + verb
 	}
-	status, err := os.ReadFile(filepath.Join(dir, "status"))
-	if err != nil {
+	status, errStatus := os.ReadFile(filepath.Join(dir, "status"))
+	stat, errStat := os.ReadFile(filepath.Join(dir, "stat"))
+	if err := errors.Join(errStatus, errStat); err != nil {
 		return u, fmt.Errorf("reading the process %d: %w", pid, err)
 	}
-	for line := range strings.Lines(string(status)) {
+	u.rss, u.anonymous = memory(string(status))
+	u.cpu, err = cpuTime(string(stat))
+	return u, err
+}
+
+// memory reads /proc/PID/status: all resident memory and its anonymous part, in MiB.
+func memory(status string) (rss, anonymous float64) {
+	for line := range strings.Lines(status) {
 		fields := strings.Fields(line)
 		if len(fields) != 3 {
 			continue
@@ -87,24 +95,19 @@ func readUsage(pid int) (usage, error) {
 		}
 		switch fields[0] {
 		case "VmRSS:":
-			u.rss = kib / 1024
+			rss = kib / 1024
 		case "RssAnon:":
-			u.anonymous = kib / 1024
+			anonymous = kib / 1024
 		}
 	}
-	u.cpu, err = cpuTime(dir)
-	return u, err
+	return rss, anonymous
 }
 
-// cpuTime reads fields 14 and 15 of /proc/PID/stat; see proc_pid_stat(5). The second field may hold spaces and brackets.
-func cpuTime(dir string) (float64, error) {
-	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
-	if err != nil {
-		return 0, fmt.Errorf("reading a process's time: %w", err)
-	}
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+// cpuTime reads fields 14 and 15 of /proc/PID/stat, in seconds; see proc_pid_stat(5). The second may hold spaces and brackets.
+func cpuTime(stat string) (float64, error) {
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 13 {
-		return 0, fmt.Errorf("reading a process's time: %s/stat has no known form", dir)
+		return 0, fmt.Errorf("reading a process's time: %q has no known form", stat)
 	}
 	user, errUser := strconv.ParseFloat(fields[11], 64)
 	system, errSystem := strconv.ParseFloat(fields[12], 64)
@@ -131,7 +134,9 @@ func holders(dir string) []int {
 }
 
 // isRuntime tells whether a program belongs to containerd, which both systems use alike.
-func isRuntime(program string) bool { return strings.HasPrefix(program, "containerd") || program == "runc" }
+func isRuntime(program string) bool {
+	return strings.HasPrefix(program, "containerd") || program == "runc"
+}
 
 func sum(list []usage, of func(usage) float64, runtime bool) float64 {
 	total := 0.0

@@ -55,14 +55,25 @@ type row struct {
 func rows() []row {
 	return []row{
 		{mStart, "s", 2, false},
-		{mMemory, "MiB", 0, false}, {mAnonymous, "MiB", 0, false}, {mRuntimeMemory, "MiB", 0, false},
-		{mCPU, "% of a core", 2, false}, {mRuntimeCPU, "% of a core", 2, false},
-		{mCreateRate, "/s", 0, true}, {mCreateLatency, "ms", 1, false},
-		{mGetRate, "/s", 0, true}, {mGetLatency, "ms", 1, false},
-		{mListProtobuf, "ms", 0, false}, {mListJSON, "ms", 0, false},
-		{mUpdateRate, "/s", 0, true}, {mUpdateLatency, "ms", 1, false}, {mWatchRate, "events/s", 0, true},
-		{mPodRunning, "ms", 0, false}, {mDeployment, "s", 2, false}, {mPodGone, "s", 2, false},
-		{mLoadedMemory, "MiB", 0, false}, {mLoadedAnonymous, "MiB", 0, false},
+		{mMemory, "MiB", 0, false},
+		{mAnonymous, "MiB", 0, false},
+		{mRuntimeMemory, "MiB", 0, false},
+		{mCPU, "% of a core", 2, false},
+		{mRuntimeCPU, "% of a core", 2, false},
+		{mCreateRate, "/s", 0, true},
+		{mCreateLatency, "ms", 1, false},
+		{mGetRate, "/s", 0, true},
+		{mGetLatency, "ms", 1, false},
+		{mListProtobuf, "ms", 0, false},
+		{mListJSON, "ms", 0, false},
+		{mUpdateRate, "/s", 0, true},
+		{mUpdateLatency, "ms", 1, false},
+		{mWatchRate, "events/s", 0, true},
+		{mPodRunning, "ms", 0, false},
+		{mDeployment, "s", 2, false},
+		{mPodGone, "s", 2, false},
+		{mLoadedMemory, "MiB", 0, false},
+		{mLoadedAnonymous, "MiB", 0, false},
 	}
 }
 
@@ -242,7 +253,8 @@ func (r *report) writeMeasured(out io.Writer) {
 		commit = "unknown"
 	}
 	fmt.Fprintf(out, "Measured on %s at commit %s, %s.\n", r.began.UTC().Format("2006-01-02 15:04 UTC"), commit, machine())
-	fmt.Fprintf(out, "Load average before: %s. Runs of each system: %d; medians are shown. fsync is on for both.\n", r.load, r.options.runs)
+	fmt.Fprintf(out, "Load average before: %s. Runs of each system: %d; medians are shown. fsync is on for both.\n",
+		r.load, r.options.runs)
 	fmt.Fprintf(out, "Upstream: %s.\n", upstreamRelease)
 	o := r.options
 	fmt.Fprintf(out, "%d ConfigMaps of 1 KiB, %d clients, %d watchers, %d single pods, a Deployment of %d.\n\n",

@@ -94,7 +94,8 @@ func (s *upstream) start(ctx context.Context) (*cluster, time.Duration, error) {
 	if err := os.WriteFile(filepath.Join(node, goPipe), []byte{1}, 0); err != nil {
 		return nil, 0, fmt.Errorf("starting the programs: %w", err)
 	}
-	waiting, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not ready after %s; see the logs below %s", patience, node))
+	late := fmt.Errorf("not ready after %s; see the logs in %s (with -keep they stay)", patience, node)
+	waiting, cancel := context.WithTimeoutCause(ctx, patience, late)
 	defer cancel()
 	if err := local.WaitReady(waiting, made, nil); err != nil {
 		return nil, 0, err

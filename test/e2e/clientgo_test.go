@@ -147,8 +147,8 @@ func TestPages(t *testing.T) {
 	if _, err := dyn.Resource(resource).Namespace(s.ns).Create(s.ctx, counter, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	backoff := retry.DefaultBackoff
-	backoff.Steps = 100
+	backoff := retry.DefaultRetry
+	backoff.Steps = 1000
 	var group sync.WaitGroup
 	for range 5 {
 		group.Go(func() {

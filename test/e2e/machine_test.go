@@ -207,6 +207,23 @@ func (f traces) left() []string {
 	return left
 }
 
+// TestTraces sees that the search for what is left behind would find something: the cluster that runs.
+func TestTraces(t *testing.T) {
+	if whyNot != nil {
+		t.Skip(whyNot)
+	}
+	found, err := shared.traces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := strings.Join(found.left(), "\n")
+	for _, want := range []string{"coracle-init node", "coracle server", "containerd", "cgroup /sys/fs/cgroup", "folder of the cluster"} {
+		if !strings.Contains(left, want) {
+			t.Errorf("no %q in:\n%s", want, left)
+		}
+	}
+}
+
 // touches tells how a process belongs to the cluster, if it does.
 func (f traces) touches(pid int) string {
 	// What has ended and waits for the machine's init to notice is no process any more.

@@ -7,14 +7,18 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"coracle.dev/coracle/internal/cluster/local"
 )
 
 // toolImage is built from the program in tool and exists on the nodes only.
@@ -73,6 +77,7 @@ func withCluster(tests func() int) (code int, err error) {
 		return 1, err
 	}
 	c := &cluster{binary: os.Getenv("CORACLE"), dataDir: filepath.Join(dir, "data"), name: "e2e"}
+	defer c.removeWhenInterrupted(dir)()
 	before, err := machineLinks()
 	if err != nil {
 		return 1, err
@@ -97,6 +102,30 @@ func withCluster(tests func() int) (code int, err error) {
 	code = tests()
 	found, err = c.traces()
 	return code, err
+}
+
+// removeWhenInterrupted removes what was made when the tests are ended by a signal. Call what it returns when that is no
+// longer wanted.
+func (c *cluster) removeWhenInterrupted(dir string) (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, unix.SIGTERM)
+	go func() {
+		if _, interrupted := <-signals; !interrupted {
+			return
+		}
+		names, _ := local.List(c.dataDir)
+		for _, name := range names {
+			if _, err := local.Down(context.Background(), c.dataDir, name); err != nil {
+				fmt.Fprintln(os.Stderr, "e2e:", err)
+			}
+		}
+		_ = os.RemoveAll(dir)
+		os.Exit(1)
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(signals)
+	}
 }
 
 // start builds the image and starts the cluster with it.

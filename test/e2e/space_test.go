@@ -102,6 +102,7 @@ func (r result) String() string { return fmt.Sprintf("exit code %d\n%s%s", r.cod
 func (s *space) command(ctx context.Context, args ...string) *exec.Cmd {
 	args = append([]string{"kubectl", "--data-dir", s.dataDir, "--name", s.name, "--namespace", s.ns}, args...)
 	cmd := exec.CommandContext(ctx, s.binary, args...)
+	// Set and empty means as little as not set.
 	cmd.Env = append(os.Environ(), "KUBECONFIG=", "HOME="+s.dataDir)
 	// After the end of its context a command that goes on holding its output must not hold the test.
 	cmd.WaitDelay = 5 * time.Second

@@ -173,18 +173,28 @@ func TestPatch(t *testing.T) {
 	env := "jsonpath={.spec.template.spec.containers[*].env[*].name}"
 	get := func(what string) string { return s.kubectl("get", "deployment/web", "-o", what) }
 	for _, test := range []struct{ name, kind, patch, look, want string }{
-		{"strategic adds to a list by its key", "strategic",
-			`{"spec":{"template":{"spec":{"containers":[{"name":"web","env":[{"name":"MORE","value":"x"}]}]}}}}`, env, "MORE VERSION"},
-		{"strategic deletes from a list", "strategic",
-			`{"spec":{"template":{"spec":{"containers":[{"name":"web","env":[{"name":"MORE","$patch":"delete"}]}]}}}}`, env, "VERSION"},
-		{"merge sets and removes", "merge",
+		{
+			"strategic adds to a list by its key", "strategic",
+			`{"spec":{"template":{"spec":{"containers":[{"name":"web","env":[{"name":"MORE","value":"x"}]}]}}}}`, env, "MORE VERSION",
+		},
+		{
+			"strategic deletes from a list", "strategic",
+			`{"spec":{"template":{"spec":{"containers":[{"name":"web","env":[{"name":"MORE","$patch":"delete"}]}]}}}}`, env, "VERSION",
+		},
+		{
+			"merge sets and removes", "merge",
 			`{"metadata":{"labels":{"tier":"front"}},"spec":{"revisionHistoryLimit":3}}`,
-			"jsonpath={.metadata.labels.tier} {.spec.revisionHistoryLimit}", "front 3"},
-		{"merge replaces lists", "merge",
-			`{"spec":{"template":{"spec":{"tolerations":null}}}}`, "jsonpath={.spec.template.spec.tolerations}", ""},
-		{"json", "json",
+			"jsonpath={.metadata.labels.tier} {.spec.revisionHistoryLimit}", "front 3",
+		},
+		{
+			"merge replaces lists", "merge",
+			`{"spec":{"template":{"spec":{"tolerations":null}}}}`, "jsonpath={.spec.template.spec.tolerations}", "",
+		},
+		{
+			"json", "json",
 			`[{"op":"test","path":"/metadata/labels/tier","value":"front"},{"op":"replace","path":"/spec/revisionHistoryLimit","value":4}]`,
-			"jsonpath={.spec.revisionHistoryLimit}", "4"},
+			"jsonpath={.spec.revisionHistoryLimit}", "4",
+		},
 	} {
 		s.part(test.name, func(s *space) {
 			s.kubectl("patch", "deployment/web", "--type="+test.kind, "-p", test.patch)
@@ -194,8 +204,10 @@ func TestPatch(t *testing.T) {
 		})
 	}
 	s.part("json whose test fails", func(s *space) {
-		s.refused("", []string{"patch", "deployment/web", "--type=json", "-p",
-			`[{"op":"test","path":"/metadata/labels/tier","value":"back"},{"op":"remove","path":"/metadata/labels/tier"}]`},
+		s.refused("", []string{
+			"patch", "deployment/web", "--type=json", "-p",
+			`[{"op":"test","path":"/metadata/labels/tier","value":"back"},{"op":"remove","path":"/metadata/labels/tier"}]`,
+		},
 			"The request is invalid")
 		if get("jsonpath={.metadata.labels.tier}") != "front" {
 			s.Error("the refused patch changed the object")

@@ -43,7 +43,8 @@ func validatingAdmissionPolicy() *api.Resource {
 		},
 		Columns: []metav1.TableColumnDefinition{
 			meta.NameColumn(),
-			meta.Typed("Validations", "integer", admissionregistrationv1.ValidatingAdmissionPolicySpec{}.SwaggerDoc()["validations"]),
+			meta.Typed("Validations", "integer",
+				admissionregistrationv1.ValidatingAdmissionPolicySpec{}.SwaggerDoc()["validations"]),
 			meta.Column("ParamKind", admissionregistrationv1.ValidatingAdmissionPolicySpec{}.SwaggerDoc()["paramKind"]),
 			meta.AgeColumn(),
 		},

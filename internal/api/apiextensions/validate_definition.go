@@ -174,7 +174,8 @@ func validateConversion(at *field.Path, c *apiextensionsv1.CustomResourceConvers
 	switch {
 	case c.Strategy != apiextensionsv1.WebhookConverter:
 		if c.Webhook != nil {
-			errs = append(errs, field.Forbidden(at.Child("webhookClientConfig"), "should not be set when strategy is not set to Webhook"))
+			errs = append(errs, field.Forbidden(at.Child("webhookClientConfig"),
+				"should not be set when strategy is not set to Webhook"))
 		}
 	case c.Webhook == nil || c.Webhook.ClientConfig == nil:
 		errs = append(errs, field.Required(at.Child("webhookClientConfig"), "required when strategy is set to Webhook"))
@@ -201,9 +202,9 @@ func validateStoredVersions(d *apiextensionsv1.CustomResourceDefinition) field.E
 	}
 	for i, name := range stored {
 		if !known[name] {
-			errs = append(errs, field.Invalid(at.Index(i), name, fmt.Sprintf("missing from spec.versions; %[1]s was previously a "+
-				"storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in "+
-				"%[1]s and removes %[1]s from status.storedVersions", name)))
+			errs = append(errs, field.Invalid(at.Index(i), name, fmt.Sprintf("missing from spec.versions; %[1]s was previously "+
+				"a storage version, and must remain in spec.versions until a storage migration ensures no data remains "+
+				"persisted in %[1]s and removes %[1]s from status.storedVersions", name)))
 		}
 	}
 	return errs

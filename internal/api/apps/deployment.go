@@ -27,7 +27,8 @@ func deployment() *api.Resource {
 		Path:       "deployments",
 		Subresources: []api.Subresource{
 			meta.ScaleSubresource(),
-			meta.Status(appsv1.SchemeGroupVersion.WithKind("Deployment"), meta.Empty[appsv1.Deployment], "spec", "metadata.labels"),
+			meta.Status(appsv1.SchemeGroupVersion.WithKind("Deployment"), meta.Empty[appsv1.Deployment],
+				"spec", "metadata.labels"),
 		},
 		Default: defaultDeployment,
 		PrepareCreate: func(d *appsv1.Deployment) {

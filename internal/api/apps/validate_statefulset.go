@@ -39,7 +39,8 @@ func validateStatefulSetSpec(s *appsv1.StatefulSetSpec) field.ErrorList {
 	}
 	errs = append(errs, validateStatefulSetStrategy(at.Child("updateStrategy"), &s.UpdateStrategy)...)
 	if p, at := s.PersistentVolumeClaimRetentionPolicy, at.Child("persistentVolumeClaimRetentionPolicy"); p != nil {
-		retain, remove := appsv1.RetainPersistentVolumeClaimRetentionPolicyType, appsv1.DeletePersistentVolumeClaimRetentionPolicyType
+		retain := appsv1.RetainPersistentVolumeClaimRetentionPolicyType
+		remove := appsv1.DeletePersistentVolumeClaimRetentionPolicyType
 		errs = slices.Concat(errs,
 			rule.OneOf(at.Child("whenDeleted"), p.WhenDeleted, retain, remove),
 			rule.OneOf(at.Child("whenScaled"), p.WhenScaled, retain, remove))
@@ -88,7 +89,8 @@ func validateStatefulSetStrategy(at *field.Path, s *appsv1.StatefulSetUpdateStra
 	return append(errs, rule.ShareAtMostAll(most, *r.MaxUnavailable)...)
 }
 
-// validateStatefulTemplate judges the template as the pods will have it: with a volume for each claim, and host names of their own.
+// validateStatefulTemplate judges the template as the pods will have it: with a volume for each claim, and host names of
+// their own.
 func validateStatefulTemplate(s *appsv1.StatefulSetSpec, old *corev1.PodTemplateSpec) field.ErrorList {
 	t := s.Template.DeepCopy()
 	t.Spec.Subdomain, t.Spec.Hostname = "", ""
@@ -156,10 +158,12 @@ func warnStatefulSet(s, old *appsv1.StatefulSet) []string {
 	}
 	out := warnTemplate(&s.Spec.Template, s.Generation, before)
 	for i := range s.Spec.VolumeClaimTemplates {
-		out = append(out, core.WarnClaimSpec(specAt().Child("volumeClaimTemplates").Index(i), &s.Spec.VolumeClaimTemplates[i].Spec)...)
+		at := specAt().Child("volumeClaimTemplates").Index(i)
+		out = append(out, core.WarnClaimSpec(at, &s.Spec.VolumeClaimTemplates[i].Spec)...)
 	}
 	if n := s.Spec.RevisionHistoryLimit; n != nil && *n < 0 {
-		out = append(out, "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended")
+		out = append(out,
+			"spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended")
 	}
 	return out
 }

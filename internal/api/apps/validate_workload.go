@@ -19,7 +19,8 @@ func specAt() *field.Path     { return field.NewPath("spec") }
 func statusAt() *field.Path   { return field.NewPath("status") }
 func templateAt() *field.Path { return specAt().Child("template") }
 
-// validateOwnSelector judges the selector of a workload, which must be given, and not empty. what names the workload in the error.
+// validateOwnSelector judges the selector of a workload, which must be given, and not empty. what names the workload in the
+// error.
 func validateOwnSelector(s *metav1.LabelSelector, what string) field.ErrorList {
 	at := specAt().Child("selector")
 	if s == nil {

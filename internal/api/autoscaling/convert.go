@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -27,17 +28,12 @@ const (
 // withoutRoundTrip returns the annotations without those of version 1, the same map when there are none.
 func withoutRoundTrip(in map[string]string) map[string]string {
 	keys := []string{metricsKey, statusesKey, conditionsKey, behaviorKey, toleranceDownKey, toleranceUpKey}
-	out := in
-	for _, key := range keys {
-		if _, ok := in[key]; ok {
-			out = maps.Clone(in)
-			break
-		}
+	if !slices.ContainsFunc(keys, func(key string) bool { _, ok := in[key]; return ok }) {
+		return in
 	}
+	out := maps.Clone(in)
 	for _, key := range keys {
-		if _, ok := out[key]; ok {
-			delete(out, key)
-		}
+		delete(out, key)
 	}
 	return out
 }

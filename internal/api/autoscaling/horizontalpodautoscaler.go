@@ -135,7 +135,8 @@ func autoscalerRow(h *autoscalingv2.HorizontalPodAutoscaler, now time.Time) []an
 		low = fmt.Sprint(*h.Spec.MinReplicas)
 	}
 	return []any{
-		h.Name, h.Spec.ScaleTargetRef.Kind + "/" + h.Spec.ScaleTargetRef.Name, metricsText(h.Spec.Metrics, h.Status.CurrentMetrics),
+		h.Name, h.Spec.ScaleTargetRef.Kind + "/" + h.Spec.ScaleTargetRef.Name,
+		metricsText(h.Spec.Metrics, h.Status.CurrentMetrics),
 		low, int64(h.Spec.MaxReplicas), int64(h.Status.CurrentReplicas), meta.Age(h, now),
 	}
 }

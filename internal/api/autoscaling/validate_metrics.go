@@ -37,16 +37,26 @@ type metricSource struct {
 
 func (r autoscalerRules) sources(m *autoscalingv2.MetricSpec) []metricSource {
 	return []metricSource{
-		{autoscalingv2.ObjectMetricSourceType, "object", m.Object != nil,
-			func(at *field.Path) field.ErrorList { return r.validateObject(at, m.Object) }},
-		{autoscalingv2.ExternalMetricSourceType, "external", m.External != nil,
-			func(at *field.Path) field.ErrorList { return validateExternal(at, m.External) }},
-		{autoscalingv2.PodsMetricSourceType, "pods", m.Pods != nil,
-			func(at *field.Path) field.ErrorList { return validatePods(at, m.Pods) }},
-		{autoscalingv2.ResourceMetricSourceType, "resource", m.Resource != nil,
-			func(at *field.Path) field.ErrorList { return validateResource(at, m.Resource) }},
-		{autoscalingv2.ContainerResourceMetricSourceType, "containerResource", m.ContainerResource != nil,
-			func(at *field.Path) field.ErrorList { return validateContainerResource(at, m.ContainerResource) }},
+		{
+			autoscalingv2.ObjectMetricSourceType, "object", m.Object != nil,
+			func(at *field.Path) field.ErrorList { return r.validateObject(at, m.Object) },
+		},
+		{
+			autoscalingv2.ExternalMetricSourceType, "external", m.External != nil,
+			func(at *field.Path) field.ErrorList { return validateExternal(at, m.External) },
+		},
+		{
+			autoscalingv2.PodsMetricSourceType, "pods", m.Pods != nil,
+			func(at *field.Path) field.ErrorList { return validatePods(at, m.Pods) },
+		},
+		{
+			autoscalingv2.ResourceMetricSourceType, "resource", m.Resource != nil,
+			func(at *field.Path) field.ErrorList { return validateResource(at, m.Resource) },
+		},
+		{
+			autoscalingv2.ContainerResourceMetricSourceType, "containerResource", m.ContainerResource != nil,
+			func(at *field.Path) field.ErrorList { return validateContainerResource(at, m.ContainerResource) },
+		},
 	}
 }
 

@@ -37,8 +37,8 @@ func validateJob(j *batchv1.Job) field.ErrorList {
 		validateIndexNames(j))
 }
 
-// validateGeneratedSelector requires the labels by which a job knows its own pods, unless the selector was given by hand. Old jobs
-// have them without a domain only.
+// validateGeneratedSelector requires the labels by which a job knows its own pods, unless the selector was given by hand. Old
+// jobs have them without a domain only.
 func validateGeneratedSelector(j *batchv1.Job, prefixed bool) field.ErrorList {
 	if meta.Deref(j.Spec.ManualSelector) || j.Spec.Selector == nil {
 		return nil
@@ -280,8 +280,8 @@ func warnJob(j, old *batchv1.Job) []string {
 func warnJobSpec(at *field.Path, s *batchv1.JobSpec) []string {
 	var out []string
 	if isIndexed(s) && meta.Deref(s.Completions) > manyCompletions && meta.Deref(s.Parallelism) > parallelismWhenMany {
-		out = append(out, fmt.Sprintf("%s: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher "+
-			"than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail", at))
+		out = append(out, fmt.Sprintf("%s: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism "+
+			"higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail", at))
 	}
 	return append(out, core.WarnPodTemplate(at.Child("template"), &s.Template)...)
 }

@@ -41,8 +41,8 @@ func samePtr[T comparable](a, b *T) bool {
 
 func sameTime(a, b *metav1.Time) bool { return equality.Semantic.DeepEqual(a, b) }
 
-// statusJudge judges a status write. Any controller may manage a job, so the rules are strict; but each holds only for a status that
-// breaks it anew: after a change of the spec a status may be behind it for a while.
+// statusJudge judges a status write. Any controller may manage a job, so the rules are strict; but each holds only for a status
+// that breaks it anew: after a change of the spec a status may be behind it for a while.
 type statusJudge struct {
 	job, old *batchv1.Job
 	at       *field.Path
@@ -131,7 +131,8 @@ func (s *statusJudge) conditions() {
 	s.invalid(s.is(complete) && !s.is(met) && s.changed(complete, met),
 		"conditions", nil, "cannot set Complete=True condition without the SuccessCriteriaMet=true condition")
 	s.invalid(s.is(met) && s.is(failed), "conditions", nil, "cannot set SuccessCriteriaMet=True and Failed=true conditions")
-	s.invalid(s.is(met) && s.is(target), "conditions", nil, "cannot set SuccessCriteriaMet=True and FailureTarget=true conditions")
+	s.invalid(s.is(met) && s.is(target), "conditions", nil,
+		"cannot set SuccessCriteriaMet=True and FailureTarget=true conditions")
 	s.invalid(s.job.Spec.SuccessPolicy != nil && !s.is(met) && s.is(complete),
 		"conditions", nil, "cannot set Complete=True for Job with SuccessPolicy unless SuccessCriteriaMet=True")
 }

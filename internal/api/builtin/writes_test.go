@@ -210,6 +210,7 @@ func mark(v reflect.Value) bool {
 				return true
 			}
 		}
+	default: // left as it is
 	}
 	return false
 }

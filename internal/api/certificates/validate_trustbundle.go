@@ -56,7 +56,8 @@ func validateAnchors(at *field.Path, text string) field.ErrorList {
 			continue
 		}
 		if first, ok := seen[string(block.Bytes)]; ok {
-			repeated = append(repeated, field.Invalid(at, omitted, fmt.Sprintf("duplicate trust anchor (indices [%d %d])", first, i)))
+			repeated = append(repeated, field.Invalid(at, omitted,
+				fmt.Sprintf("duplicate trust anchor (indices [%d %d])", first, i)))
 			continue
 		}
 		seen[string(block.Bytes)] = i

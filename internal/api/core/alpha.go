@@ -49,7 +49,8 @@ func dropInitContainerAnnotations(annotations map[string]string) {
 }
 
 func dropAlphaSpec(s, old *corev1.PodSpec) {
-	meta.DropAlpha(s, old, volumeUserSlots, emptyDirModeSlots, bindMountSlots, probeModeSlots, probeProtocolSlots, stopSignalSlots,
+	meta.DropAlpha(s, old, volumeUserSlots, emptyDirModeSlots, bindMountSlots, probeModeSlots, probeProtocolSlots,
+		stopSignalSlots,
 		func(s *corev1.PodSpec) []meta.Slot { return []meta.Slot{meta.PointerSlot(&s.SchedulingGroup)} },
 		func(s *corev1.PodSpec) []meta.Slot { return []meta.Slot{meta.ListSlot(&s.EvictionResponders)} })
 }

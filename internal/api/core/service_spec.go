@@ -69,8 +69,9 @@ func ExternallyAccessible(s *corev1.Service) bool {
 		return true
 	case corev1.ServiceTypeClusterIP:
 		return len(s.Spec.ExternalIPs) > 0
+	default:
+		return false
 	}
-	return false
 }
 
 // prepareServiceUpdate keeps the status, and drops what the old type had and the new one cannot have, unless the client changed

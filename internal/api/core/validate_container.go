@@ -88,7 +88,8 @@ func forbidProbes(at *field.Path, c *corev1.Container) field.ErrorList {
 	var errs field.ErrorList
 	refuse := func(name string, set bool) {
 		if set {
-			errs = append(errs, field.Forbidden(at.Child(name), "may not be set for init containers without restartPolicy=Always"))
+			errs = append(errs, field.Forbidden(at.Child(name),
+				"may not be set for init containers without restartPolicy=Always"))
 		}
 	}
 	refuse("lifecycle", c.Lifecycle != nil)

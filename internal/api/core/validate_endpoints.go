@@ -16,8 +16,8 @@ func validateEndpoints(e *corev1.Endpoints) field.ErrorList {
 	return validateSubsets(field.NewPath("subsets"), e.Subsets)
 }
 
-// validateEndpointsUpdate lets endpoints that are wrong already stay as they are. They may be many, so they are only compared when
-// something is wrong.
+// validateEndpointsUpdate lets endpoints that are wrong already stay as they are. They may be many, so they are only compared
+// when something is wrong.
 func validateEndpointsUpdate(e, old *corev1.Endpoints) field.ErrorList {
 	errs := validateEndpoints(e)
 	if len(errs) > 0 && equality.Semantic.DeepEqual(e.Subsets, old.Subsets) {

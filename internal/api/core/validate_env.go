@@ -79,7 +79,8 @@ func fileFields() []string {
 
 // knownFields are the fields that a reference can name at all, some of them of no use any more.
 func knownFields() []string {
-	return append(envFields(), "metadata.annotations", "metadata.labels", "spec.restartPolicy", "spec.schedulerName", "status.phase")
+	return append(envFields(), "metadata.annotations", "metadata.labels", "spec.restartPolicy", "spec.schedulerName",
+		"status.phase")
 }
 
 func validateFieldRef(at *field.Path, f *corev1.ObjectFieldSelector, allowed []string) field.ErrorList {
@@ -156,7 +157,8 @@ func validateDivisor(at *field.Path, r *corev1.ResourceFieldSelector) field.Erro
 		if slices.Contains([]string{"1m", "1"}, r.Divisor.String()) {
 			return nil
 		}
-		return field.ErrorList{field.Invalid(at, r.Resource, "only divisor's values 1m and 1 are supported with the cpu resource")}
+		return field.ErrorList{field.Invalid(at, r.Resource,
+			"only divisor's values 1m and 1 are supported with the cpu resource")}
 	case "limits.memory", "requests.memory":
 		what = "memory"
 	case "limits.ephemeral-storage", "requests.ephemeral-storage":
@@ -198,7 +200,8 @@ func validateEnvFrom(at *field.Path, list []corev1.EnvFromSource) field.ErrorLis
 	for i, from := range list {
 		item := at.Index(i)
 		if from.Prefix != "" {
-			errs = append(errs, rule.Messages(item.Child("prefix"), from.Prefix, utilvalidation.IsRelaxedEnvVarName(from.Prefix))...)
+			errs = append(errs, rule.Messages(
+				item.Child("prefix"), from.Prefix, utilvalidation.IsRelaxedEnvVarName(from.Prefix))...)
 		}
 		// References were once judged as name prefixes, which may end in a dash.
 		source := func(at *field.Path, name string) {

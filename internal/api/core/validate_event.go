@@ -66,5 +66,6 @@ func validateOldEvent(e *corev1.Event) field.ErrorList {
 }
 
 func otherNamespace(e *corev1.Event) *field.Error {
-	return field.Invalid(field.NewPath("involvedObject", "namespace"), e.InvolvedObject.Namespace, "does not match event.namespace")
+	return field.Invalid(field.NewPath("involvedObject", "namespace"), e.InvolvedObject.Namespace,
+		"does not match event.namespace")
 }

@@ -108,7 +108,8 @@ func validateBounds(at *field.Path, l *corev1.LimitRangeItem, name corev1.Resour
 	var errs field.ErrorList
 	ordered := func(list string, value, a, b *resource.Quantity, text string) {
 		if a != nil && b != nil && a.Cmp(*b) > 0 {
-			errs = append(errs, field.Invalid(at.Child(list).Key(string(name)), *value, fmt.Sprintf(text, a.String(), b.String())))
+			errs = append(errs, field.Invalid(at.Child(list).Key(string(name)), *value,
+				fmt.Sprintf(text, a.String(), b.String())))
 		}
 	}
 	ordered("min", low, low, high, "min value %s is greater than max value %s")

@@ -16,7 +16,22 @@ import (
 )
 
 func validateVolume(v *corev1.PersistentVolume) field.ErrorList {
-	return validateVolumeSpec(specAt(), &v.Spec, v.Name, false)
+	return append(validateVolumeSpec(specAt(), &v.Spec, v.Name, false), validateMountAnnotation(v)...)
+}
+
+// validateMountAnnotation refuses the annotation from before there was a field, but for the kinds of volume that took it.
+func validateMountAnnotation(v *corev1.PersistentVolume) field.ErrorList {
+	if _, ok := v.Annotations[corev1.MountOptionAnnotation]; !ok {
+		return nil
+	}
+	s := &v.Spec.PersistentVolumeSource
+	if s.GCEPersistentDisk != nil || s.AWSElasticBlockStore != nil || s.Glusterfs != nil || s.NFS != nil || s.RBD != nil ||
+		s.Quobyte != nil || s.ISCSI != nil || s.Cinder != nil || s.CephFS != nil || s.AzureFile != nil ||
+		s.VsphereVolume != nil || s.AzureDisk != nil || s.PhotonPersistentDisk != nil {
+		return nil
+	}
+	return field.ErrorList{field.Forbidden(field.NewPath("metadata", "annotations", corev1.MountOptionAnnotation),
+		"may not specify mount options for this volume type")}
 }
 
 func validateVolumeSpec(at *field.Path, s *corev1.PersistentVolumeSpec, name string, laxAffinity bool) field.ErrorList {
@@ -240,6 +255,7 @@ func validateVolumeUpdate(v, old *corev1.PersistentVolume) field.ErrorList {
 	before := old.Spec.NodeAffinity
 	errs := validateVolumeSpec(specAt(), &v.Spec, v.Name, before != nil && before.Required != nil &&
 		nodeSelectorHasBadValues(before.Required))
+	errs = append(errs, validateMountAnnotation(v)...)
 	is, was := v.Spec.PersistentVolumeSource, old.Spec.PersistentVolumeSource
 	if is.CSI != nil && was.CSI != nil && was.CSI.ControllerExpandSecretRef == nil {
 		// The secret for expansion may be given later.
@@ -312,8 +328,8 @@ func warnVolume(v, _ *corev1.PersistentVolume) []string {
 	}
 	at, s := specAt(), &v.Spec
 	if s.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRecycle {
-		out = append(out, fmt.Sprintf("%s: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use "+
-			"dynamic provisioning.", at.Child("persistentVolumeReclaimPolicy")))
+		out = append(out, fmt.Sprintf("%s: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to "+
+			"use dynamic provisioning.", at.Child("persistentVolumeReclaimPolicy")))
 	}
 	if s.NodeAffinity != nil && s.NodeAffinity.Required != nil {
 		for i := range s.NodeAffinity.Required.NodeSelectorTerms {

@@ -213,7 +213,8 @@ func validateClaimStatus(c, _ *corev1.PersistentVolumeClaim) field.ErrorList {
 		errs = append(errs, validateNotBelowZero(at.Child("capacity").Key(string(name)), q.Value())...)
 	}
 	if s.HealthStatus != nil {
-		errs = append(errs, validateHealthConditions(at.Child("healthStatus", "healthConditions"), s.HealthStatus.HealthConditions)...)
+		health := at.Child("healthStatus", "healthConditions")
+		errs = append(errs, validateHealthConditions(health, s.HealthStatus.HealthConditions)...)
 	}
 	statuses := at.Child("allocatedResourceStatuses")
 	for _, name := range slices.Sorted(maps.Keys(s.AllocatedResourceStatuses)) {

@@ -27,7 +27,8 @@ func validatePod(p *corev1.Pod) field.ErrorList {
 		errs = append(errs, field.Forbidden(specAt().Child("ephemeralContainers"), "cannot be set on create"))
 	}
 	if p.Spec.NodeName != "" && len(p.Spec.SchedulingGates) > 0 {
-		errs = append(errs, field.Forbidden(specAt().Child("nodeName"), "cannot be set until all schedulingGates have been cleared"))
+		errs = append(errs, field.Forbidden(specAt().Child("nodeName"),
+			"cannot be set until all schedulingGates have been cleared"))
 	}
 	return slices.Concat(errs,
 		validateSeccompAgrees(specAt(), &p.ObjectMeta, &p.Spec),

@@ -35,8 +35,8 @@ func validateExtendedClaim(at *field.Path, s *corev1.PodExtendedResourceClaimSta
 			errs = append(errs, field.Invalid(item.Child("containerName"), m.ContainerName,
 				"must match the name of an entry in spec.initContainers.name or spec.containers.name"))
 		} else if _, ok := c.Resources.Requests[corev1.ResourceName(m.ResourceName)]; !ok {
-			errs = append(errs, field.Invalid(item.Child("resourceName"), m.ResourceName, "must match the extended resource name "+
-				"of an entry in spec.initContainers.resources.requests or spec.containers.resources.requests"))
+			errs = append(errs, field.Invalid(item.Child("resourceName"), m.ResourceName, "must match the extended resource "+
+				"name of an entry in spec.initContainers.resources.requests or spec.containers.resources.requests"))
 		}
 		errs = append(errs, rule.DNSLabel(at.Child("requestName"), m.RequestName)...)
 		if seen[m] {

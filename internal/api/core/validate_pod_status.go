@@ -30,7 +30,8 @@ func validatePodStatus(p, old *corev1.Pod) field.ErrorList {
 	return slices.Concat(errs,
 		validateGeneration(at.Child("observedGeneration"), s.ObservedGeneration),
 		validateImmutable(at.Child("qosClass"), s.QOSClass, was.QOSClass),
-		validateTransitions(at.Child("containerStatuses"), s.ContainerStatuses, was.ContainerStatuses, old.Spec.Containers, &old.Spec),
+		validateTransitions(at.Child("containerStatuses"), s.ContainerStatuses, was.ContainerStatuses,
+			old.Spec.Containers, &old.Spec),
 		validateTransitions(at.Child("initContainerStatuses"), s.InitContainerStatuses, was.InitContainerStatuses,
 			old.Spec.InitContainers, &old.Spec),
 		validateEnded(at.Child("ephemeralContainerStatuses"), s.EphemeralContainerStatuses, was.EphemeralContainerStatuses,
@@ -86,7 +87,9 @@ func validateTransitions(
 	})
 }
 
-func validateEnded(at *field.Path, now, before []corev1.ContainerStatus, restarts func(*corev1.ContainerStatus) bool) field.ErrorList {
+func validateEnded(
+	at *field.Path, now, before []corev1.ContainerStatus, restarts func(*corev1.ContainerStatus) bool,
+) field.ErrorList {
 	var errs field.ErrorList
 	for i := range before {
 		was := &before[i]
@@ -117,7 +120,8 @@ func restartsAll(s *corev1.PodSpec) bool {
 	return false
 }
 
-// restartsAfter tells whether a container that ended with the exit code runs again: by its own rules, its own policy, or the pod's.
+// restartsAfter tells whether a container that ended with the exit code runs again: by its own rules, its own policy, or the
+// pod's.
 func restartsAfter(c *corev1.Container, s *corev1.PodSpec, code int32) bool {
 	policy := string(s.RestartPolicy)
 	if c.RestartPolicy != nil {
@@ -134,8 +138,9 @@ func restartsAfter(c *corev1.Container, s *corev1.PodSpec, code int32) bool {
 		return false
 	case corev1.RestartPolicyOnFailure:
 		return code != 0
+	default:
+		return true
 	}
-	return true
 }
 
 func validatePodIPs(at *field.Path, s, was *corev1.PodStatus) field.ErrorList {

@@ -85,7 +85,7 @@ func validateDeadlineChange(at *field.Path, now, before *int64) (errs field.Erro
 func validateRemovedGates(at *field.Path, now, before []corev1.PodSchedulingGate) field.ErrorList {
 	var errs field.ErrorList
 	for i, g := range now {
-		if !slices.Contains(before, g) {
+		if !slices.Contains(before, g) && !slices.Contains(now[i+1:], g) {
 			errs = append(errs, field.Forbidden(at.Index(i).Child("name"),
 				fmt.Sprintf("only deletion is allowed, but found new scheduling gate '%s'", g.Name)))
 		}

@@ -130,7 +130,8 @@ func (j *podJudge) validateLifecycle(at *field.Path, l *corev1.Lifecycle) field.
 	var errs field.ErrorList
 	hook := func(at *field.Path, h *corev1.LifecycleHandler) {
 		if h != nil {
-			errs = append(errs, j.validateHandler(at, handler{exec: h.Exec, http: h.HTTPGet, tcp: h.TCPSocket, sleep: h.Sleep})...)
+			does := handler{exec: h.Exec, http: h.HTTPGet, tcp: h.TCPSocket, sleep: h.Sleep}
+			errs = append(errs, j.validateHandler(at, does)...)
 		}
 	}
 	hook(at.Child("postStart"), l.PostStart)
@@ -155,7 +156,8 @@ func validateStopSignal(at *field.Path, s corev1.Signal, os *corev1.PodOS) field
 
 func linuxSignals() []corev1.Signal {
 	list := []corev1.Signal{
-		corev1.SIGABRT, corev1.SIGALRM, corev1.SIGBUS, corev1.SIGCHLD, corev1.SIGCLD, corev1.SIGCONT, corev1.SIGFPE, corev1.SIGHUP,
+		corev1.SIGABRT, corev1.SIGALRM, corev1.SIGBUS, corev1.SIGCHLD, corev1.SIGCLD, corev1.SIGCONT, corev1.SIGFPE,
+		corev1.SIGHUP,
 		corev1.SIGILL, corev1.SIGINT, corev1.SIGIO, corev1.SIGIOT, corev1.SIGKILL, corev1.SIGPIPE, corev1.SIGPOLL, corev1.SIGPROF,
 		corev1.SIGPWR, corev1.SIGQUIT, corev1.SIGSEGV, corev1.SIGSTKFLT, corev1.SIGSTOP, corev1.SIGSYS, corev1.SIGTERM,
 		corev1.SIGTRAP, corev1.SIGTSTP, corev1.SIGTTIN, corev1.SIGTTOU, corev1.SIGURG, corev1.SIGUSR1, corev1.SIGUSR2,

@@ -60,10 +60,12 @@ func validateReplicationControllerUpdate(c, old *corev1.ReplicationController) f
 		}
 		if !strings.Contains(broken, "selector") {
 			errs = append(errs, &field.Error{
-				Type: field.ErrorTypeNotFound, BadValue: old.Annotations[key], Field: broken, Detail: "unknown non-convertible field",
+				Type: field.ErrorTypeNotFound, BadValue: old.Annotations[key], Field: broken,
+				Detail: "unknown non-convertible field",
 			})
 		} else if !equality.Semantic.DeepEqual(c.Spec.Selector, old.Spec.Selector) {
-			errs = append(errs, field.Invalid(specAt().Child("selector"), c.Spec.Selector, "cannot update non-convertible selector"))
+			errs = append(errs, field.Invalid(specAt().Child("selector"), c.Spec.Selector,
+				"cannot update non-convertible selector"))
 		}
 	}
 	return errs

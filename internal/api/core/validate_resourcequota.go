@@ -61,8 +61,9 @@ func scopeHolds(s corev1.ResourceQuotaScope, name corev1.ResourceName) bool {
 		return name == corev1.ResourcePods
 	case corev1.ResourceQuotaScopeVolumeAttributesClass:
 		return name == corev1.ResourcePersistentVolumeClaims || name == corev1.ResourceRequestsStorage
+	default:
+		return !isScope(s) || name == corev1.ResourcePods || slices.Contains(compute, name)
 	}
-	return !isScope(s) || name == corev1.ResourcePods || slices.Contains(compute, name)
 }
 
 // unheldResources are the limited resources that objects in the scope do not use.
@@ -129,6 +130,7 @@ func validateScopeOperator(at *field.Path, r *corev1.ScopedResourceSelectorRequi
 				"ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, "+
 				"ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity"))
 		}
+	default: // any operator
 	}
 	switch r.Operator {
 	case corev1.ScopeSelectorOpIn, corev1.ScopeSelectorOpNotIn:

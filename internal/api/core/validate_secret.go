@@ -54,6 +54,7 @@ func validateSecretType(at *field.Path, s *corev1.Secret) field.ErrorList {
 		}
 	case corev1.SecretTypeTLS:
 		require(corev1.TLSCertKey, corev1.TLSPrivateKeyKey)
+	default: // may hold anything
 	}
 	return errs
 }
@@ -103,6 +104,6 @@ func warnServiceAccount(a, old *corev1.ServiceAccount) []string {
 	if _, has := a.Annotations[enforceMountableSecrets]; !has {
 		return nil
 	}
-	return []string{"metadata.annotations[" + enforceMountableSecrets + "]: deprecated in v1.32+; prefer separate namespaces to " +
-		"isolate access to mounted secrets"}
+	return []string{"metadata.annotations[" + enforceMountableSecrets + "]: deprecated in v1.32+; prefer separate namespaces " +
+		"to isolate access to mounted secrets"}
 }

@@ -84,6 +84,7 @@ func validateServiceType(at *field.Path, s *corev1.Service) field.ErrorList {
 		}
 	case corev1.ServiceTypeExternalName:
 		errs = append(errs, validateExternalName(at, spec)...)
+	default: // nothing more
 	}
 	return errs
 }
@@ -174,7 +175,8 @@ func validateSessionAffinity(at *field.Path, spec *corev1.ServiceSpec) field.Err
 		errs = append(errs, field.Required(seconds, when))
 	default:
 		if n := *c.ClientIP.TimeoutSeconds; n <= 0 || n > maxAffinitySeconds {
-			errs = append(errs, field.Invalid(seconds, n, fmt.Sprintf("must be greater than 0 and less than %d", maxAffinitySeconds)))
+			errs = append(errs, field.Invalid(seconds, n,
+				fmt.Sprintf("must be greater than 0 and less than %d", maxAffinitySeconds)))
 		}
 	}
 	return errs
@@ -192,8 +194,8 @@ func validateExternalIPs(at *field.Path, now, before []string) field.ErrorList {
 	return errs
 }
 
-// validateSourceRanges judges who may reach a load balancer, from the field or the annotation that preceded it. Spaces around ranges
-// have always been let in.
+// validateSourceRanges judges who may reach a load balancer, from the field or the annotation that preceded it. Spaces around
+// ranges have always been let in.
 func validateSourceRanges(s, old *corev1.Service) field.ErrorList {
 	const key = corev1.AnnotationLoadBalancerSourceRangesKey
 	const why = "may only be used when `type` is 'LoadBalancer'"
@@ -273,8 +275,12 @@ func validateTrafficPolicies(at *field.Path, s *corev1.Service) field.ErrorList 
 		errs = append(errs, field.Invalid(health, port,
 			"may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"))
 	}
-	if spec.InternalTrafficPolicy == nil && spec.Type != corev1.ServiceTypeExternalName && spec.Type != "" {
-		errs = append(errs, field.Required(at.Child("internalTrafficPolicy"), ""))
+	switch spec.Type {
+	case corev1.ServiceTypeClusterIP, corev1.ServiceTypeNodePort, corev1.ServiceTypeLoadBalancer:
+		if spec.InternalTrafficPolicy == nil {
+			errs = append(errs, field.Required(at.Child("internalTrafficPolicy"), ""))
+		}
+	default: // names need no policy, and other types do not exist
 	}
 	return slices.Concat(errs,
 		rule.MaybeOneOf(at.Child("internalTrafficPolicy"), spec.InternalTrafficPolicy,

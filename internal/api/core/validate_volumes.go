@@ -185,7 +185,8 @@ func validateDownwardFile(at *field.Path, f *corev1.DownwardAPIVolumeFile) field
 	case f.FieldRef != nil:
 		errs = append(errs, validateFieldRef(at.Child("fieldRef"), f.FieldRef, fileFields())...)
 		if f.ResourceFieldRef != nil {
-			errs = append(errs, field.Invalid(at, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously"))
+			errs = append(errs, field.Invalid(at, "resource",
+				"fieldRef and resourceFieldRef can not be specified simultaneously"))
 		}
 	case f.ResourceFieldRef != nil:
 		errs = append(errs, validateResourceFieldRef(at.Child("resourceFieldRef"), f.ResourceFieldRef, true)...)

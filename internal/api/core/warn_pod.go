@@ -21,8 +21,8 @@ func warnPod(p, old *corev1.Pod) []string {
 	}
 	var out []string
 	if why := utilvalidation.IsDNS1123Label(p.Name); len(why) > 0 {
-		out = append(out, fmt.Sprintf("metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; "+
-			"a DNS label is recommended: %v", why))
+		out = append(out, fmt.Sprintf("metadata.name: this is used in the Pod's hostname, which can result in surprising "+
+			"behavior; a DNS label is recommended: %v", why))
 	}
 	return append(out, warnPodSpec(nil, &p.Spec, &p.ObjectMeta)...)
 }
@@ -41,8 +41,8 @@ func WarnPodName(name string) []string {
 	if len(why) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; "+
-		"a DNS label is recommended: %v", why)}
+	return []string{fmt.Sprintf("metadata.name: this is used in Pod names and hostnames, which can result in surprising "+
+		"behavior; a DNS label is recommended: %v", why)}
 }
 
 // warnPodSpec is for pods (at nil) and templates.

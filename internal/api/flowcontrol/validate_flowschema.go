@@ -111,7 +111,8 @@ func validateSubject(at *field.Path, s *flowcontrolv1.Subject) field.ErrorList {
 		switch {
 		case kind == s.Kind && !set:
 			known = true
-			errs = append(errs, field.Required(at.Child(name), fmt.Sprintf("%s is required when subject kind is '%s'", name, kind)))
+			errs = append(errs, field.Required(at.Child(name),
+				fmt.Sprintf("%s is required when subject kind is '%s'", name, kind)))
 		case kind == s.Kind:
 			known = true
 			errs = append(errs, judge(at.Child(name))...)

@@ -84,7 +84,7 @@ func Since(t metav1.Time, now time.Time) string {
 
 // SinceMicro is Since for times of microsecond precision.
 func SinceMicro(t metav1.MicroTime, now time.Time) string {
-	return Since(metav1.Time{Time: t.Time}, now)
+	return Since(metav1.Time(t), now)
 }
 
 // OrNone returns s, or "<none>" for an empty one.

@@ -3,7 +3,6 @@ package meta
 import (
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/api/validation"
-	"k8s.io/apimachinery/pkg/api/validation/path"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"coracle.dev/coracle/internal/api"
@@ -26,9 +25,7 @@ func DNS1035Label(name string, prefix bool) []string {
 }
 
 // PathSegment allows anything that can stand in a URL path; RBAC's kinds use it.
-func PathSegment(name string, prefix bool) []string {
-	return path.ValidatePathSegmentName(name, prefix)
-}
+func PathSegment(name string, prefix bool) []string { return AnyName(name, prefix) }
 
 // AnyName leaves the judgement to the kind's own Validate, besides what a URL path can hold.
 func AnyName(name string, prefix bool) []string {

@@ -21,7 +21,8 @@ func ValidateFinalizers(obj api.Object) field.ErrorList {
 // ValidateFinalizer does so for one finalizer.
 func ValidateFinalizer(at *field.Path, f string) field.ErrorList {
 	switch {
-	case strings.Contains(f, "/"), f == "kubernetes", f == metav1.FinalizerOrphanDependents, f == metav1.FinalizerDeleteDependents:
+	case strings.Contains(f, "/"), f == "kubernetes",
+		f == metav1.FinalizerOrphanDependents, f == metav1.FinalizerDeleteDependents:
 		return nil
 	}
 	return field.ErrorList{field.Invalid(at, f, "name is neither a standard finalizer name nor is it fully qualified")}

@@ -213,14 +213,16 @@ func validateIngressStatus(i, old *networkingv1.Ingress) field.ErrorList {
 func warnIngress(i, old *networkingv1.Ingress) []string {
 	if old == nil {
 		if _, set := i.Annotations[classAnnotation]; set && i.Spec.IngressClassName == nil {
-			return []string{fmt.Sprintf("annotation %q is deprecated, please use 'spec.ingressClassName' instead", classAnnotation)}
+			return []string{fmt.Sprintf("annotation %q is deprecated, please use 'spec.ingressClassName' instead",
+				classAnnotation)}
 		}
 		return nil
 	}
 	var out []string
 	for k, in := range i.Status.LoadBalancer.Ingress {
 		if in.IP != "" {
-			out = append(out, utilvalidation.GetWarningsForIP(field.NewPath("status", "loadBalancer", "ingress").Index(k), in.IP)...)
+			at := field.NewPath("status", "loadBalancer", "ingress").Index(k)
+			out = append(out, utilvalidation.GetWarningsForIP(at, in.IP)...)
 		}
 	}
 	return out

@@ -116,7 +116,8 @@ func validateRequest(at *field.Path, r *resourcev1.DeviceRequest) field.ErrorLis
 		return field.ErrorList{field.Invalid(at, nil, exactlyOne+", but multiple fields are set")}
 	case r.Exactly != nil:
 		e := r.Exactly
-		return validateWanted(at.Child("exactly"), wanted{e.DeviceClassName, e.Selectors, e.AllocationMode, e.Count, e.Tolerations})
+		return validateWanted(at.Child("exactly"),
+			wanted{e.DeviceClassName, e.Selectors, e.AllocationMode, e.Count, e.Tolerations})
 	}
 	at = at.Child("firstAvailable")
 	if len(r.FirstAvailable) > resourcev1.FirstAvailableDeviceRequestMaxSize {
@@ -127,7 +128,8 @@ func validateRequest(at *field.Path, r *resourcev1.DeviceRequest) field.ErrorLis
 	for i := range r.FirstAvailable {
 		s, at := &r.FirstAvailable[i], at.Index(i)
 		errs = append(errs, rule.DNSLabel(at.Child("name"), s.Name)...)
-		errs = append(errs, validateWanted(at, wanted{s.DeviceClassName, s.Selectors, s.AllocationMode, s.Count, s.Tolerations})...)
+		errs = append(errs, validateWanted(at,
+			wanted{s.DeviceClassName, s.Selectors, s.AllocationMode, s.Count, s.Tolerations})...)
 		if seen.Has(s.Name) {
 			errs = append(errs, field.Duplicate(at, s.Name))
 		}

@@ -32,7 +32,8 @@ func validateClassSpec(s, old *resourcev1.DeviceClassSpec) field.ErrorList {
 	} else {
 		sameConfig := old != nil && equality.Semantic.DeepEqual(s.Config, old.Config)
 		for i := range s.Config {
-			errs = append(errs, validateConfiguration(at.Child("config").Index(i), s.Config[i].DeviceConfiguration, sameConfig)...)
+			errs = append(errs, validateConfiguration(
+				at.Child("config").Index(i), s.Config[i].DeviceConfiguration, sameConfig)...)
 		}
 	}
 	if s.ExtendedResourceName != nil {
@@ -50,7 +51,8 @@ func validateExtendedName(at *field.Path, name string) field.ErrorList {
 	case !strings.Contains(name, "/"):
 		errs = append(errs, field.Invalid(at, name, "a name must be a domain-prefixed path, such as 'example.com/my-prop'"))
 	case strings.Contains(name, corev1.ResourceDefaultNamespacePrefix):
-		errs = append(errs, field.Invalid(at, name, fmt.Sprintf("must not have %q domain", corev1.ResourceDefaultNamespacePrefix)))
+		errs = append(errs, field.Invalid(at, name,
+			fmt.Sprintf("must not have %q domain", corev1.ResourceDefaultNamespacePrefix)))
 	}
 	if strings.HasPrefix(name, prefix) {
 		errs = append(errs, field.Invalid(at, name, fmt.Sprintf("must not have %q prefix", prefix)))

@@ -9,6 +9,7 @@ import (
 
 	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -22,6 +23,7 @@ const (
 	maxPlainDevices    = 128
 	maxAdvancedDevices = 64
 	maxCounterSets     = 8
+	maxConsumedSets    = 2
 	maxCountersEach    = 32
 	maxPropertiesEach  = 32
 	maxTaintsEach      = 16
@@ -82,15 +84,15 @@ func validateSliceSpec(s, old *resourcev1.ResourceSliceSpec) field.ErrorList {
 	return errs
 }
 
-func validateCounterSets(at *field.Path, sets []resourcev1.CounterSet) field.ErrorList {
+func validateCounterSets(at *field.Path, list []resourcev1.CounterSet) field.ErrorList {
 	var errs field.ErrorList
 	seen := map[string]bool{}
-	for i := range sets {
-		errs = append(errs, validateCounters(at.Index(i), "name", sets[i].Name, sets[i].Counters)...)
-		if seen[sets[i].Name] {
-			errs = append(errs, field.Duplicate(at.Index(i), sets[i].Name))
+	for i := range list {
+		errs = append(errs, validateCounters(at.Index(i), "name", list[i].Name, list[i].Counters)...)
+		if seen[list[i].Name] {
+			errs = append(errs, field.Duplicate(at.Index(i), list[i].Name))
 		}
-		seen[sets[i].Name] = true
+		seen[list[i].Name] = true
 	}
 	return errs
 }
@@ -106,7 +108,7 @@ func validateCounters(at *field.Path, nameField, name string, counters map[strin
 		return append(errs, rule.MaxItems(at, len(counters), maxCountersEach)...)
 	}
 	for _, key := range slices.Sorted(maps.Keys(counters)) {
-		errs = append(errs, rule.DNSLabel(at, key)...)
+		errs = append(errs, rule.Messages(at, key, content.IsDNS1123Label(key))...)
 	}
 	return errs
 }
@@ -173,7 +175,8 @@ func validateSliceNodes(at *field.Path, s *resourcev1.ResourceSliceSpec) field.E
 		p.set = append(p.set, "`nodeSelector`")
 		p.errs = append(p.errs, core.ValidateNodeSelector(at, s.NodeSelector, false)...)
 		if terms := s.NodeSelector.NodeSelectorTerms; len(terms) != 1 {
-			p.errs = append(p.errs, field.Invalid(at.Child("nodeSelectorTerms"), terms, "must have exactly one node selector term"))
+			p.errs = append(p.errs, field.Invalid(at.Child("nodeSelectorTerms"), terms,
+				"must have exactly one node selector term"))
 		}
 	}
 	p.flag(at, "allNodes", s.AllNodes)
@@ -221,12 +224,25 @@ func validateDevice(at *field.Path, d, old *resourcev1.Device, perDevice bool) f
 	if old == nil || !equality.Semantic.DeepEqual(d.Taints, old.Taints) {
 		errs = append(errs, validateTaints(at.Child("taints"), d.Taints)...)
 	}
-	for i := range d.ConsumesCounters {
-		c, at := &d.ConsumesCounters[i], at.Child("consumesCounters").Index(i)
-		errs = append(errs, validateCounters(at, "counterSet", c.CounterSet, c.Counters)...)
-	}
+	errs = append(errs, validateConsumed(at.Child("consumesCounters"), d.ConsumesCounters)...)
 	errs = append(errs, validateDeviceNodes(at, d, perDevice)...)
 	return append(errs, validateBinding(at, d.BindingConditions, d.BindingFailureConditions)...)
+}
+
+func validateConsumed(at *field.Path, list []resourcev1.DeviceCounterConsumption) field.ErrorList {
+	if len(list) > maxConsumedSets {
+		return rule.MaxItems(at, len(list), maxConsumedSets)
+	}
+	var errs field.ErrorList
+	seen := sets.New[string]()
+	for i := range list {
+		errs = append(errs, validateCounters(at.Index(i), "counterSet", list[i].CounterSet, list[i].Counters)...)
+		if seen.Has(list[i].CounterSet) {
+			errs = append(errs, field.Duplicate(at.Index(i), list[i].CounterSet))
+		}
+		seen.Insert(list[i].CounterSet)
+	}
+	return errs
 }
 
 // validateBinding judges the conditions that pods wait for after they were given a device: how it goes well and how it fails, or
@@ -237,7 +253,8 @@ func validateBinding(at *field.Path, good, bad []string) field.ErrorList {
 	errs = append(errs, validateConditionNames(badAt, bad, resourcev1.BindingFailureConditionsMaxSize)...)
 	for i, name := range bad {
 		if slices.Contains(good, name) {
-			errs = append(errs, field.Invalid(badAt.Index(i), name, "bindingFailureConditions must not overlap with bindingConditions"))
+			errs = append(errs, field.Invalid(badAt.Index(i), name,
+				"bindingFailureConditions must not overlap with bindingConditions"))
 		}
 	}
 	switch {
@@ -302,9 +319,14 @@ func validateAttribute(at *field.Path, a resourcev1.DeviceAttribute) field.Error
 		name string
 		set  bool
 	}{
-		{"int", a.IntValue != nil}, {"bool", a.BoolValue != nil}, {"string", a.StringValue != nil},
-		{"version", a.VersionValue != nil}, {"ints", a.IntValues != nil}, {"bools", a.BoolValues != nil},
-		{"strings", a.StringValues != nil}, {"versions", a.VersionValues != nil},
+		{"int", a.IntValue != nil},
+		{"bool", a.BoolValue != nil},
+		{"string", a.StringValue != nil},
+		{"version", a.VersionValue != nil},
+		{"ints", a.IntValues != nil},
+		{"bools", a.BoolValues != nil},
+		{"strings", a.StringValues != nil},
+		{"versions", a.VersionValues != nil},
 	} {
 		all = append(all, "`"+v.name+"`")
 		if v.set {

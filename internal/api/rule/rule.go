@@ -168,7 +168,7 @@ func DriverName(at *field.Path, name string) field.ErrorList {
 	if name == "" {
 		return Given(at, name)
 	}
-	errs := Messages(at, name, content.IsDNS1123SubdomainCaseless(name))
+	errs := Messages(at, name, content.IsDNS1123SubdomainCaseless(name)) //nolint:staticcheck // what these fields always allowed
 	if utf8.RuneCountInString(name) > maxDriver {
 		errs = append(errs, field.TooLongCharacters(at, name, maxDriver))
 	}

@@ -35,7 +35,7 @@ func (f *FrontProxy) Authenticate(r *http.Request) (request.User, bool, error) {
 		return request.User{}, false, nil
 	}
 	chain := r.TLS.PeerCertificates
-	if verifyClient(chain, f.CAs(), f.Now()) != nil {
+	if _, err := verifyClient(chain, f.CAs(), f.Now()); err != nil {
 		return request.User{}, false, nil // the certificate may be a user's own, judged elsewhere
 	}
 	if len(f.AllowedNames) > 0 && !slices.Contains(f.AllowedNames, chain[0].Subject.CommonName) {

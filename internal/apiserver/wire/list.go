@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -38,11 +40,11 @@ func (h *Handler) list(ans *answer, call *chain.Call, query url.Values) error {
 	if boolParam(query, "requestProgress") {
 		h.chain.RequestProgress(ans.r.Context(), call.Target)
 	}
-	return h.listing(ans, call.Target, found, query)
+	return h.listing(ans, call.Target, found)
 }
 
 // listing writes a list. The items' encodings are shared; only what joins them is made here.
-func (h *Handler) listing(ans *answer, t chain.Target, found *chain.Listing, query url.Values) error {
+func (h *Handler) listing(ans *answer, t chain.Target, found *chain.Listing) error {
 	meta := metav1.ListMeta{
 		ResourceVersion: strconv.FormatInt(found.Revision, 10), Continue: found.Continue, RemainingItemCount: found.Remaining,
 	}
@@ -164,7 +166,24 @@ func (a *answer) stream(size int, write func(*bufio.Writer) error) error {
 }
 
 func (a *answer) acceptsGzip() bool {
-	return strings.Contains(a.r.Header.Get("Accept-Encoding"), "gzip") && a.r.Method == http.MethodGet
+	return strings.Contains(a.r.Header.Get("Accept-Encoding"), "gzip") && a.r.Method == http.MethodGet && !sameHost(a.r)
+}
+
+// sameHost tells whether the client is on this machine, where compressing costs more than it saves.
+func sameHost(r *http.Request) bool {
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	if remote.Addr().Unmap().IsLoopback() {
+		return true
+	}
+	addr, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if addr == nil {
+		return false
+	}
+	local, err := netip.ParseAddrPort(addr.String())
+	return err == nil && local.Addr().Unmap() == remote.Addr().Unmap()
 }
 
 func (a *answer) compressed(code int, write func(io.Writer) error) error {

@@ -160,5 +160,5 @@ func (h *Handler) deleteCollection(ctx context.Context, ans *answer, call *chain
 	if err != nil {
 		return err
 	}
-	return h.listing(ans, call.Target, found, query)
+	return h.listing(ans, call.Target, found)
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"k8s.io/utils/clock"
 
@@ -110,7 +111,7 @@ func (n *Node) newAgent(id Identity) (*node.Agent, error) {
 		LeaseDuration: a.LeaseDuration, LeaseRenew: a.LeaseDuration / 4,
 		Listen:      net.JoinHostPort("", strconv.Itoa(a.KubeletPort)),
 		ServingCert: id.ServingCert, ClientCA: id.ClientCA,
-		Logger: n.opts.Log.With("part", "node"), Rand: rand.Float64,
+		Logger: n.opts.Log.With("part", "node"), Now: time.Now, Rand: rand.Float64,
 	})
 }
 

@@ -28,15 +28,29 @@ func openKernel() (*kernel, error) {
 	return &kernel{h}, nil
 }
 
+// dumpAttempts bounds how often a listing is begun anew because the kernel's tables changed during it.
+const dumpAttempts = 20
+
+// whole lists again until nothing changed meanwhile: an interrupted listing may lack entries, and many pods that start at once
+// interrupt a few in a row.
+func whole[T any](list func() ([]T, error)) (all []T, err error) {
+	for range dumpAttempts {
+		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return all, err
+}
+
 func (k *kernel) close() { k.h.Close() }
 
 // links lists the interfaces with their addresses.
 func (k *kernel) links() ([]Link, error) {
-	all, err := k.h.LinkList()
+	all, err := whole(k.h.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("listing interfaces: %w", err)
 	}
-	addrs, err := k.h.AddrList(nil, unix.AF_UNSPEC)
+	addrs, err := whole(func() ([]netlink.Addr, error) { return k.h.AddrList(nil, unix.AF_UNSPEC) })
 	if err != nil {
 		return nil, fmt.Errorf("listing addresses: %w", err)
 	}
@@ -98,7 +112,7 @@ func (k *kernel) readDevice(s Settings, st *State) error {
 			st.Device.Local = ip.Unmap()
 		}
 	}
-	addrs, err := k.h.AddrList(link, unix.AF_INET)
+	addrs, err := whole(func() ([]netlink.Addr, error) { return k.h.AddrList(link, unix.AF_INET) })
 	if err != nil {
 		return fmt.Errorf("listing addresses of %s: %w", s.Device, err)
 	}
@@ -111,7 +125,7 @@ func (k *kernel) readDevice(s Settings, st *State) error {
 }
 
 func (k *kernel) readEntries(index int, st *State) error {
-	fdb, err := k.h.NeighList(index, unix.AF_BRIDGE)
+	fdb, err := whole(func() ([]netlink.Neigh, error) { return k.h.NeighList(index, unix.AF_BRIDGE) })
 	if err != nil {
 		return fmt.Errorf("listing forwarding entries: %w", err)
 	}
@@ -121,7 +135,7 @@ func (k *kernel) readEntries(index int, st *State) error {
 		}
 	}
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-		neighbours, err := k.h.NeighList(index, family)
+		neighbours, err := whole(func() ([]netlink.Neigh, error) { return k.h.NeighList(index, family) })
 		if err != nil {
 			return fmt.Errorf("listing neighbours: %w", err)
 		}
@@ -144,8 +158,10 @@ func ourEntry(n netlink.Neigh) (mac MAC, ip netip.Addr, ok bool) {
 }
 
 func (k *kernel) readRoutes(st *State) error {
-	routes, err := k.h.RouteListFiltered(unix.AF_UNSPEC, &netlink.Route{Protocol: Protocol, Table: unix.RT_TABLE_MAIN},
-		netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+	routes, err := whole(func() ([]netlink.Route, error) {
+		return k.h.RouteListFiltered(unix.AF_UNSPEC, &netlink.Route{Protocol: Protocol, Table: unix.RT_TABLE_MAIN},
+			netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+	})
 	if err != nil {
 		return fmt.Errorf("listing routes: %w", err)
 	}
@@ -199,7 +215,7 @@ func (k *kernel) readAddrs(s Settings, st *State) error {
 	if err != nil {
 		return fmt.Errorf("finding the loopback: %w", err)
 	}
-	addrs, err := k.h.AddrList(lo, unix.AF_UNSPEC)
+	addrs, err := whole(func() ([]netlink.Addr, error) { return k.h.AddrList(lo, unix.AF_UNSPEC) })
 	if err != nil {
 		return fmt.Errorf("listing the loopback's addresses: %w", err)
 	}

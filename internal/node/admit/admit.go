@@ -1,5 +1,3 @@
-// Package admit decides whether a node takes a pod that was assigned to it. Pure: the pod, the node and the pods already there
-// in, a refusal or nothing out. Reasons and messages are the kubelet's.
 package admit
 
 import (
@@ -133,7 +131,8 @@ func taints(p *v1.Pod, node *v1.Node, _ []*v1.Pod) *Refusal {
 		}
 		if !slices.ContainsFunc(p.Spec.Tolerations, func(o v1.Toleration) bool { return tolerates(o, t) }) {
 			return &Refusal{
-				"TaintToleration", "Pod was rejected: Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate",
+				"TaintToleration",
+				"Pod was rejected: Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate",
 			}
 		}
 	}

@@ -30,20 +30,24 @@ func TestPlan(t *testing.T) {
 		{"best effort", `{containers: [{name: a}]}`, "/kubepods/besteffort/podu1", Limits{CPUShares: 2}},
 		{
 			"burstable without limits", `{containers: [{name: a, resources: {requests: {cpu: 500m}}}]}`,
-			"/kubepods/burstable/podu1", Limits{CPUShares: 512},
+			"/kubepods/burstable/podu1",
+			Limits{CPUShares: 512},
 		},
 		{
 			"guaranteed", `{containers: [{name: a, resources: {limits: {cpu: "2", memory: 1Ki}, requests: {cpu: "2", memory: 1Ki}}}]}`,
-			"/kubepods/podu1", Limits{CPUShares: 2048, CPUQuota: 200_000, Memory: 1024},
+			"/kubepods/podu1",
+			Limits{CPUShares: 2048, CPUQuota: 200_000, Memory: 1024},
 		},
 		{
 			"one container without a limit", `{containers: [{name: a, resources: {limits: {cpu: "1"}, requests: {cpu: "1"}}}, {name: b}]}`,
-			"/kubepods/burstable/podu1", Limits{CPUShares: 1024},
+			"/kubepods/burstable/podu1",
+			Limits{CPUShares: 1024},
 		},
 		{
 			"init containers are a peak",
 			`{initContainers: [{name: i, resources: {requests: {cpu: "3"}}}], containers: [{name: a, resources: {requests: {cpu: "1"}}}]}`,
-			"/kubepods/burstable/podu1", Limits{CPUShares: 3072},
+			"/kubepods/burstable/podu1",
+			Limits{CPUShares: 3072},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

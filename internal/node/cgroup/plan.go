@@ -40,7 +40,8 @@ func PodLimits(p *v1.Pod) Limits {
 	}
 	limits := pod.Limits(p)
 	return Limits{
-		CPUShares: cri.Shares(pod.MilliCPU(pod.Requests(p))), CPUQuota: cri.Quota(pod.MilliCPU(limits)), Memory: pod.Bytes(limits),
+		CPUShares: cri.Shares(pod.MilliCPU(pod.Requests(p))), CPUQuota: cri.Quota(pod.MilliCPU(limits)),
+		Memory: pod.Bytes(limits),
 	}
 }
 

@@ -75,6 +75,7 @@ func oomScore(p *v1.Pod, e pod.Entry, memoryCapacity int64) int64 {
 		return oomGuaranteed
 	case v1.PodQOSBestEffort:
 		return oomBestEffort
+	default: // Burstable: by its share of the memory
 	}
 	if memoryCapacity <= 0 {
 		return oomBestEffort - 1

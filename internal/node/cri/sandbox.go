@@ -31,7 +31,9 @@ func LogDirectory(logsDir string, p *v1.Pod) string {
 // SandboxConfig returns the configuration of the pod's sandbox.
 func SandboxConfig(p *v1.Pod, in SandboxInput) *runtimeapi.PodSandboxConfig {
 	c := &runtimeapi.PodSandboxConfig{
-		Metadata:     &runtimeapi.PodSandboxMetadata{Name: p.Name, Uid: string(p.UID), Namespace: p.Namespace, Attempt: in.Attempt},
+		Metadata: &runtimeapi.PodSandboxMetadata{
+			Name: p.Name, Uid: string(p.UID), Namespace: p.Namespace, Attempt: in.Attempt,
+		},
 		LogDirectory: LogDirectory(in.LogsDir, p),
 		DnsConfig:    in.DNS,
 		Labels:       podLabels(p),
@@ -66,7 +68,8 @@ func portMappings(p *v1.Pod) []*runtimeapi.PortMapping {
 		}
 		for _, port := range e.Ports {
 			ports = append(ports, &runtimeapi.PortMapping{
-				Protocol: protocol(port.Protocol), ContainerPort: port.ContainerPort, HostPort: port.HostPort, HostIp: port.HostIP,
+				Protocol: protocol(port.Protocol), ContainerPort: port.ContainerPort,
+				HostPort: port.HostPort, HostIp: port.HostIP,
 			})
 		}
 	}

@@ -1,5 +1,3 @@
-// Package handler performs the actions that probes and lifecycle hooks share: an HTTP request to a pod, a TCP connection, a gRPC
-// health check, a command in a container. Each call is one try with the caller's deadline.
 package handler
 
 import (

@@ -48,7 +48,8 @@ func (h Hook) Run(ctx context.Context, exec Exec) error {
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
-			return fmt.Errorf("Sleep lifecycle hook (%d) %s - error: %w", h.Handler.Sleep.Seconds, where, ctx.Err())
+			return fmt.Errorf("Sleep lifecycle hook (%d) %s - error: %w", //nolint:staticcheck // upstream's words
+				h.Handler.Sleep.Seconds, where, ctx.Err())
 		}
 	default:
 		return errors.New("Cannot run handler: invalid handler type") //nolint:staticcheck // upstream's words

@@ -1,4 +1,3 @@
-// Package lease says that a node lives: it renews the node's Lease in kube-node-lease, by which others judge the node.
 package lease
 
 import (
@@ -10,9 +9,9 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 )
 
@@ -60,7 +59,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // renew updates the lease as last seen, or reads or creates it.
 func (k *Keeper) renew(ctx context.Context, last *coordinationv1.Lease) (*coordinationv1.Lease, error) {
-	gr := schema.GroupResource{Group: coordinationv1.GroupName, Resource: "leases"}
+	gr := kinds.Leases()
 	verb := client.Update
 	if last == nil {
 		found, err := client.Get[*coordinationv1.Lease](ctx, k.Client, gr, Namespace, k.Node)

@@ -1,5 +1,3 @@
-// Package naming works out what a pod calls itself and whom it asks for names: hostname, /etc/hosts and the resolver's
-// configuration. Pure: a pod and the node's settings in, text out. Behaviour follows the kubelet of v1.37.
 package naming
 
 import (
@@ -134,14 +132,14 @@ func DNS(p *v1.Pod, n Node) (config *runtimeapi.DNSConfig, warnings []string) {
 	r.Searches = union(nil, r.Searches)
 	if len(r.Servers) > maxServers {
 		r.Servers = r.Servers[:maxServers]
-		warnings = append(warnings, fmt.Sprintf("Nameserver limits were exceeded, some nameservers have been omitted, the applied "+
-			"nameserver line is: %s", strings.Join(r.Servers, " ")))
+		warnings = append(warnings, fmt.Sprintf("Nameserver limits were exceeded, some nameservers have been omitted, the "+
+			"applied nameserver line is: %s", strings.Join(r.Servers, " ")))
 	}
 	for len(r.Searches) > maxSearches || len(strings.Join(r.Searches, " ")) > maxSearchSize {
 		r.Searches = r.Searches[:len(r.Searches)-1]
 		if len(r.Searches) <= maxSearches && len(strings.Join(r.Searches, " ")) <= maxSearchSize {
-			warnings = append(warnings, "Search Line limits were exceeded, some search paths have been omitted, the applied search "+
-				"line is: "+strings.Join(r.Searches, " "))
+			warnings = append(warnings, "Search Line limits were exceeded, some search paths have been omitted, the "+
+				"applied search line is: "+strings.Join(r.Searches, " "))
 		}
 	}
 	return &runtimeapi.DNSConfig{Servers: r.Servers, Searches: r.Searches, Options: r.Options}, warnings

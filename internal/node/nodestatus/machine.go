@@ -37,7 +37,8 @@ type Pressure struct {
 func Read(root string) Machine {
 	m := Machine{
 		CPUs: runtime.NumCPU(), Arch: runtime.GOARCH, Memory: meminfo("MemTotal"), OS: osName(),
-		ID: line("/etc/machine-id"), UUID: line("/sys/class/dmi/id/product_uuid"), BootID: line("/proc/sys/kernel/random/boot_id"),
+		ID: line("/etc/machine-id"), UUID: line("/sys/class/dmi/id/product_uuid"),
+		BootID: line("/proc/sys/kernel/random/boot_id"),
 	}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {

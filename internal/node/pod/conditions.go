@@ -77,7 +77,7 @@ func initialized(p *v1.Pod, o *Observed, statuses map[string]*v1.ContainerStatus
 	for _, e := range Entries(p) {
 		st := statuses[e.Name]
 		switch {
-		case e.Role == Main && (st.State.Running != nil || st.State.Terminated != nil || st.LastTerminationState.Terminated != nil):
+		case e.Role == Main && hasBegun(st):
 			return c
 		case e.Role == Init && !st.Ready, e.Role == Sidecar && !*st.Started:
 			incomplete = append(incomplete, e.Name)
@@ -103,6 +103,7 @@ func containersReady(p *v1.Pod, statuses map[string]*v1.ContainerStatus, phase v
 	case v1.PodFailed:
 		c.Reason = "PodFailed"
 		return c
+	default: // it may run yet
 	}
 	var unready []string
 	for _, e := range Entries(p) {
@@ -130,7 +131,8 @@ func podReady(p *v1.Pod, o *Observed, containers v1.PodCondition) v1.PodConditio
 		cond := find(o.Last.Conditions, gate.ConditionType)
 		switch {
 		case cond == nil:
-			unready = append(unready, fmt.Sprintf("corresponding condition of pod readiness gate %q does not exist.", gate.ConditionType))
+			unready = append(unready, fmt.Sprintf("corresponding condition of pod readiness gate %q does not exist.",
+				gate.ConditionType))
 		case cond.Status != v1.ConditionTrue:
 			unready = append(unready, fmt.Sprintf("the status of pod readiness gate %q is not \"True\", but %v",
 				gate.ConditionType, cond.Status))

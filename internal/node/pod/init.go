@@ -28,7 +28,7 @@ func planInit(p *v1.Pod, o *Observed, current *Sandbox, all time.Time, plan *Pla
 			return false
 		}
 		if c == nil {
-			start(p, o, e, plan)
+			start(o, e, plan)
 		} else {
 			planContainer(p, o, e, c, plan)
 		}

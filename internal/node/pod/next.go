@@ -138,7 +138,7 @@ func planRun(p *v1.Pod, o *Observed, plan *Plan) {
 	prune(o, current, plan)
 	for _, e := range Entries(p) {
 		if e.Role == Ephemeral && o.newest(e.Name) == nil || e.Role == Ephemeral && starting(o, e) {
-			start(p, o, e, plan)
+			start(o, e, plan)
 		}
 	}
 	all := restartedAll(p, o)
@@ -280,7 +280,7 @@ func killOp(p *v1.Pod, o *Observed, e Entry, c *Container) (Op, bool) {
 // planContainer starts the container or starts it again, when it should and may. c is its newest instance, or nil.
 func planContainer(p *v1.Pod, o *Observed, e Entry, c *Container, plan *Plan) {
 	if starting(o, e) {
-		start(p, o, e, plan)
+		start(o, e, plan)
 		return
 	}
 	switch {
@@ -291,13 +291,13 @@ func planContainer(p *v1.Pod, o *Observed, e Entry, c *Container, plan *Plan) {
 		if past := o.newest(e.Name); past != nil && past.State == Exited && backsOff(o, e, past, plan) {
 			return
 		}
-		start(p, o, e, plan)
+		start(o, e, plan)
 	case c.State == Created:
 		// Made by an agent that died before it could start it.
 		plan.do(Op{Do: RemoveContainer, Container: c.Name, ID: c.ID})
 	case c.State == Exited && e.restartsAfter(p, restartCode(e, c)):
 		if !backsOff(o, e, c, plan) {
-			start(p, o, e, plan)
+			start(o, e, plan)
 		}
 	}
 }
@@ -322,7 +322,7 @@ func restartCode(e Entry, c *Container) int32 {
 }
 
 // start emits the start of a container unless an earlier failure must be waited out.
-func start(p *v1.Pod, o *Observed, e Entry, plan *Plan) {
+func start(o *Observed, e Entry, plan *Plan) {
 	if attempt, busy := o.Starting[e.Name]; busy {
 		plan.do(Op{Do: StartContainer, Container: e.Name, Attempt: uint32(attempt)})
 		return

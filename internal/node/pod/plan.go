@@ -32,13 +32,13 @@ const (
 	Forget
 )
 
-var verbNames = [...]string{
-	MountVolumes: "MountVolumes", CreateSandbox: "CreateSandbox", StartContainer: "StartContainer",
-	StopContainer: "StopContainer", RemoveContainer: "RemoveContainer", StopSandbox: "StopSandbox",
-	RemoveSandbox: "RemoveSandbox", Release: "Release", DeletePod: "DeletePod", Forget: "Forget",
+func (v Verb) String() string {
+	return [...]string{
+		MountVolumes: "MountVolumes", CreateSandbox: "CreateSandbox", StartContainer: "StartContainer",
+		StopContainer: "StopContainer", RemoveContainer: "RemoveContainer", StopSandbox: "StopSandbox",
+		RemoveSandbox: "RemoveSandbox", Release: "Release", DeletePod: "DeletePod", Forget: "Forget",
+	}[v]
 }
-
-func (v Verb) String() string { return verbNames[v] }
 
 // Op is one operation. Comparable: an operation under way whose value changed is to be cancelled and begun again.
 type Op struct {
@@ -90,6 +90,7 @@ func (o Op) String() string {
 		if o.Message != "" {
 			s += fmt.Sprintf(" %q", o.Message)
 		}
+	default: // the ID says it all
 	}
 	return s
 }

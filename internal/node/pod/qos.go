@@ -82,6 +82,7 @@ func total(p *v1.Pod, of func(*v1.ResourceRequirements) v1.ResourceList) v1.Reso
 			sum := sidecars.DeepCopy()
 			add(sum, r)
 			atLeast(peak, sum)
+		case Ephemeral: // has no resources
 		}
 	}
 	atLeast(steady, peak)

@@ -67,7 +67,7 @@ func addresses(p *v1.Pod, o *Observed, s *v1.PodStatus) {
 			s.HostIPs = append(s.HostIPs, v1.HostIP{IP: ip})
 		}
 	}
-	ips := PodIPs(p, o)
+	ips := IPs(p, o)
 	if len(ips) == 0 {
 		return
 	}
@@ -78,8 +78,8 @@ func addresses(p *v1.Pod, o *Observed, s *v1.PodStatus) {
 	}
 }
 
-// PodIPs returns the pod's addresses now, the host's for a pod on the host network.
-func PodIPs(p *v1.Pod, o *Observed) []string {
+// IPs returns the pod's addresses now, the host's for a pod on the host network.
+func IPs(p *v1.Pod, o *Observed) []string {
 	s := currentSandbox(p, o)
 	if s == nil {
 		return nil
@@ -98,7 +98,7 @@ func phase(p *v1.Pod, o *Observed, statuses []v1.ContainerStatus, why *cause, st
 	if why != nil && !why.deleted && !why.finished && stopped {
 		return v1.PodFailed
 	}
-	t := count(p, o, statuses)
+	t := count(p, statuses)
 	switch {
 	case t.initFailed:
 		if t.running > 0 && !stopped {
@@ -130,11 +130,16 @@ type tally struct {
 	mains, running, waiting, stopped, succeeded, restartable int
 }
 
-func count(p *v1.Pod, o *Observed, statuses []v1.ContainerStatus) tally {
+// hasBegun tells whether some instance of the container runs or has run.
+func hasBegun(st *v1.ContainerStatus) bool {
+	return st.State.Running != nil || st.State.Terminated != nil || st.LastTerminationState.Terminated != nil
+}
+
+func count(p *v1.Pod, statuses []v1.ContainerStatus) tally {
 	var t tally
 	began := slices.ContainsFunc(statuses, func(st v1.ContainerStatus) bool {
 		e, _ := Find(p, st.Name)
-		return e.Role == Main && (st.State.Running != nil || st.State.Terminated != nil || st.LastTerminationState.Terminated != nil)
+		return e.Role == Main && hasBegun(&st)
 	})
 	for i, e := range Entries(p) {
 		st := &statuses[i]
@@ -174,6 +179,7 @@ func count(p *v1.Pod, o *Observed, statuses []v1.ContainerStatus) tally {
 					t.restartable++
 				}
 			}
+		case Ephemeral: // does not count
 		}
 	}
 	return t

@@ -214,7 +214,8 @@ func (s *Set) try(ctx context.Context, t Target, spec *v1.Probe, timeout time.Du
 		code, out, err := s.cfg.Exec(ctx, t.ID, spec.Exec.Command, timeout)
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
-			return pod.Failure, fmt.Sprintf("command timed out: %q timed out after %v", strings.Join(spec.Exec.Command, " "), timeout), nil
+			command := strings.Join(spec.Exec.Command, " ")
+			return pod.Failure, fmt.Sprintf("command timed out: %q timed out after %v", command, timeout), nil
 		case err != nil:
 			return pod.Failure, "", err
 		case code != 0:

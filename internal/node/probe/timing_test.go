@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -173,17 +174,17 @@ func TestFailuresOfAnEndingPodAreNoNews(t *testing.T) {
 // TestTriesThatCannotBeMadeSayNothing holds that a runtime that is away makes no container unhealthy.
 func TestTriesThatCannotBeMadeSayNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		away := false
-		events := 0
+		var away atomic.Bool
+		var events atomic.Int32
 		set := New(Config{
 			Exec: func(context.Context, string, []string, time.Duration) (int32, string, error) {
-				if away {
+				if away.Load() {
 					return 0, "", errors.New("no runtime")
 				}
 				return 0, "", nil
 			},
 			Now: time.Now, Rand: func() float64 { return 0.5 }, Changed: func() {},
-			Event: func(string, string, string, string) { events++ },
+			Event: func(string, string, string, string) { events.Add(1) },
 		})
 		c := &v1.Container{
 			Name:           "main",
@@ -194,15 +195,15 @@ func TestTriesThatCannotBeMadeSayNothing(t *testing.T) {
 		defer cancel()
 		set.Update(ctx, []Target{{ID: "c1", Container: c, Started: time.Now()}}, false)
 		time.Sleep(1500 * time.Millisecond)
-		away = true
+		away.Store(true)
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
 		got := set.Results()["c1"]
 		if got.Liveness != pod.Success || got.Readiness != pod.Success {
 			t.Errorf("results %+v", got)
 		}
-		if events != 6 {
-			t.Errorf("%d events, want one a try", events)
+		if got := events.Load(); got != 6 {
+			t.Errorf("%d events, want one a try", got)
 		}
 	})
 }

@@ -12,8 +12,8 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"coracle.dev/coracle/internal/api/kinds"
 	"coracle.dev/coracle/internal/client"
 )
 
@@ -53,7 +53,8 @@ func Certificates(ca *x509.CertPool) Authenticator {
 		if _, err := chain[0].Verify(options); err != nil {
 			return User{}, false, fmt.Errorf("verifying the client certificate: %w", err)
 		}
-		return User{Name: chain[0].Subject.CommonName, Groups: append(chain[0].Subject.Organization, "system:authenticated")}, true, nil
+		who := chain[0].Subject
+		return User{Name: who.CommonName, Groups: append(who.Organization, "system:authenticated")}, true, nil
 	}
 }
 
@@ -74,7 +75,7 @@ func Tokens(c client.Interface, now func() time.Time) Authenticator {
 			return v.user, v.ok, nil
 		}
 		obj, err := c.Write(r.Context(), client.Write{
-			Verb: client.Create, Resource: schema.GroupResource{Group: authenticationv1.GroupName, Resource: "tokenreviews"},
+			Verb: client.Create, Resource: kinds.TokenReviews(),
 			Object: &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}},
 		})
 		if err != nil {
@@ -121,7 +122,7 @@ func Reviews(c client.Interface, node string, now func() time.Time) Authorizer {
 			return ok, nil
 		}
 		obj, err := c.Write(ctx, client.Write{
-			Verb: client.Create, Resource: schema.GroupResource{Group: authorizationv1.GroupName, Resource: "subjectaccessreviews"},
+			Verb: client.Create, Resource: kinds.SubjectAccessReviews(),
 			Object: &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 				User: u.Name, UID: u.UID, Groups: u.Groups, Extra: u.Extra,
 				ResourceAttributes: &authorizationv1.ResourceAttributes{

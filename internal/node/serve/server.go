@@ -161,7 +161,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			}
 		}
 		subs := subresources(r.URL.Path)
-		http.Error(w, fmt.Sprintf("Forbidden (user=%s, verb=%s, resource=nodes, subresource(s)=%v)", user.Name, verb(r.Method), subs),
+		http.Error(w, fmt.Sprintf("Forbidden (user=%s, verb=%s, resource=nodes, subresource(s)=%v)",
+			user.Name, verb(r.Method), subs),
 			http.StatusForbidden)
 	})
 }

@@ -24,11 +24,12 @@ func describe() descriptions {
 		return prometheus.NewDesc(name, help, labels, nil)
 	}
 	return descriptions{
-		nodeCPU:         d("node_cpu_usage_seconds_total", "CPU time used by the node"),
-		nodeMemory:      d("node_memory_working_set_bytes", "Working set of the node"),
-		podCPU:          d("pod_cpu_usage_seconds_total", "CPU time used by the pod", "namespace", "pod"),
-		podMemory:       d("pod_memory_working_set_bytes", "Working set of the pod", "namespace", "pod"),
-		containerCPU:    d("container_cpu_usage_seconds_total", "CPU time used by the container", "container", "namespace", "pod"),
+		nodeCPU:    d("node_cpu_usage_seconds_total", "CPU time used by the node"),
+		nodeMemory: d("node_memory_working_set_bytes", "Working set of the node"),
+		podCPU:     d("pod_cpu_usage_seconds_total", "CPU time used by the pod", "namespace", "pod"),
+		podMemory:  d("pod_memory_working_set_bytes", "Working set of the pod", "namespace", "pod"),
+		containerCPU: d("container_cpu_usage_seconds_total", "CPU time used by the container",
+			"container", "namespace", "pod"),
 		containerMemory: d("container_memory_working_set_bytes", "Working set of the container", "container", "namespace", "pod"),
 		containerAge:    d("container_start_time_seconds", "Start time of the container", "container", "namespace", "pod"),
 		failed:          d("resource_scrape_error", "1 if there was an error while measuring"),

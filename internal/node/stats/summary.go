@@ -1,5 +1,3 @@
-// Package stats says what the node's pods use. The runtime measures them (CRI stats), the node itself is measured through its
-// control groups and /proc. Out flow the kubelet's Summary API and Prometheus metrics under the names that upstream uses.
 package stats
 
 import (
@@ -243,7 +241,8 @@ func network(n *runtimeapi.NetworkUsage) *NetworkStats {
 		return nil
 	}
 	return &NetworkStats{Time: nano(n.Timestamp), InterfaceStats: InterfaceStats{
-		Name: d.Name, RxBytes: value(d.RxBytes), RxErrors: value(d.RxErrors), TxBytes: value(d.TxBytes), TxErrors: value(d.TxErrors),
+		Name: d.Name, RxBytes: value(d.RxBytes), RxErrors: value(d.RxErrors),
+		TxBytes: value(d.TxBytes), TxErrors: value(d.TxErrors),
 	}}
 }
 

@@ -149,7 +149,8 @@ func recursive(vm *v1.VolumeMount, supported bool) (bool, error) {
 	switch *vm.RecursiveReadOnly {
 	case v1.RecursiveReadOnlyEnabled:
 		if !supported {
-			return false, fmt.Errorf("volume %q requested recursive read-only mode, but it is not supported by the runtime", vm.Name)
+			return false, fmt.Errorf("volume %q requested recursive read-only mode, but it is not supported by the runtime",
+				vm.Name)
 		}
 		return true, nil
 	case v1.RecursiveReadOnlyIfPossible:

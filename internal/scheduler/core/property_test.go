@@ -231,8 +231,9 @@ func TestWakesWhatItHelps(t *testing.T) {
 }
 
 func drawChange(t *rapid.T, w *world) *core.Change {
-	kind := rapid.SampledFrom([]string{"node comes", "node changes", "node goes", "pod comes", "pod changes", "pod goes",
-		"namespace"}).Draw(t, "kind")
+	kind := rapid.SampledFrom([]string{
+		"node comes", "node changes", "node goes", "pod comes", "pod changes", "pod goes", "namespace",
+	}).Draw(t, "kind")
 	if len(w.placed) == 0 && (kind == "pod changes" || kind == "pod goes") {
 		kind = "pod comes"
 	}

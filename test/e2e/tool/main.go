@@ -24,7 +24,7 @@ const (
 	pause    = 50 * time.Millisecond
 )
 
-const usage = `usage: tool serve | visit URL | get URL | until TEXT URL | without TEXT COUNT URL | api PATH | lookup NAME |
+const usage = `usage: tool serve | visit URL | get URL | until TEXT URL | without TEXT COUNT URL | api PATH | lookup NAME... |
 	cat FILE | until-file TEXT FILE | write FILE TEXT | env NAME | say WORD... | echo | exit CODE | wait`
 
 func main() {
@@ -69,7 +69,7 @@ func run(ctx context.Context, name string, args []string) error {
 		"until":      {2, func() error { return until(ctx, args[0], func() (string, error) { return fetch(ctx, args[1]) }) }},
 		"without":    {3, func() error { return without(ctx, args[0], args[1], args[2]) }},
 		"api":        {1, func() error { return askAPI(ctx, args[0]) }},
-		"lookup":     {1, func() error { return lookup(ctx, args[0]) }},
+		"lookup":     {-1, func() error { return lookup(ctx, args) }},
 		"cat":        {1, func() error { return cat(args[0]) }},
 		"until-file": {2, func() error { return until(ctx, args[0], func() (string, error) { return read(args[1]) }) }},
 		"write":      {2, func() error { return os.WriteFile(args[0], []byte(args[1]), 0o644) }},
@@ -106,12 +106,20 @@ func cat(path string) error {
 	return err
 }
 
-func lookup(ctx context.Context, name string) error {
-	addrs, err := net.DefaultResolver.LookupHost(ctx, name)
-	if err != nil {
-		return err
+// lookup prints a line for each name: its addresses, or that there are none.
+func lookup(ctx context.Context, names []string) error {
+	for _, name := range names {
+		addrs, err := net.DefaultResolver.LookupHost(ctx, name)
+		var dns *net.DNSError
+		switch {
+		case errors.As(err, &dns) && dns.IsNotFound:
+			fmt.Println(name, "unknown")
+		case err != nil:
+			return err
+		default:
+			fmt.Println(name, strings.Join(addrs, " "))
+		}
 	}
-	fmt.Println(strings.Join(addrs, " "))
 	return nil
 }
 
@@ -128,7 +136,7 @@ func until(ctx context.Context, text string, ask func() (string, error)) error {
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return fmt.Errorf("no answer with %q; the last was %q, error %v", text, answer, err)
+			return fmt.Errorf("no answer with %q; the last was %q: %w", text, answer, errors.Join(err, ctx.Err()))
 		}
 	}
 }

@@ -44,8 +44,9 @@ func simpleType(t reflect.Type) string {
 		return "integer"
 	case reflect.String:
 		return "string"
+	default:
+		return ""
 	}
-	return ""
 }
 
 func parameter(name, in, kind, description string) spec.Parameter {

@@ -217,16 +217,16 @@ func (b *builder) watch(path string, t target, id, action string, named bool) {
 	if !strings.Contains(path, "{namespace}") {
 		parameters = slices.DeleteFunc(parameters, func(p spec.Parameter) bool { return p.Name == "namespace" })
 	}
-	what := "watch changes to an object of kind " + t.gvk.Kind + ". deprecated: use the 'watch' parameter with a list operation " +
-		"instead, filtered to a single item with the 'fieldSelector' parameter."
+	what := "watch changes to an object of kind " + t.gvk.Kind + ". deprecated: use the 'watch' parameter with a list " +
+		"operation instead, filtered to a single item with the 'fieldSelector' parameter."
 	if !named {
 		what = "watch individual changes to a list of " + t.gvk.Kind + ". deprecated: use the 'watch' parameter with a list " +
 			"operation instead."
 	}
 	b.add(path, spec.PathItem{PathItemProps: spec.PathItemProps{
 		Get: b.operation(opSpec{
-			id: "watch" + b.name() + id, description: what, action: action, gvk: &t.gvk, produces: listTypes(), result: watchModel,
-			ok: []int{200},
+			id: "watch" + b.name() + id, description: what, action: action, gvk: &t.gvk, produces: listTypes(),
+			result: watchModel, ok: []int{200},
 		}),
 		Parameters: parameters,
 	}})

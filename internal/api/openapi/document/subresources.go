@@ -49,7 +49,8 @@ func (b *builder) stream(path string, t target, s *api.Subresource, suffix strin
 		b.add(path, spec.PathItem{PathItemProps: spec.PathItemProps{
 			Get: b.operation(opSpec{
 				id: "read" + b.name() + t.scope + t.gvk.Kind + suffix, description: "read log of the specified " + t.gvk.Kind,
-				action: "get", gvk: &t.gvk, produces: append([]string{"text/plain"}, objectTypes()...), text: true, ok: []int{200},
+				action: "get", gvk: &t.gvk, produces: append([]string{"text/plain"}, objectTypes()...), text: true,
+				ok: []int{200},
 			}),
 			Parameters: append(shared, pretty()),
 		}})
@@ -65,7 +66,8 @@ func (b *builder) stream(path string, t target, s *api.Subresource, suffix strin
 			op := b.operation(opSpec{
 				id:          "connect" + b.name() + method + t.scope + t.gvk.Kind + suffix + withPath,
 				description: "connect " + strings.ToUpper(method) + " requests to " + s.Name + " of " + t.gvk.Kind,
-				action:      "connect", gvk: &s.GVK, consumes: []string{"*/*"}, produces: []string{"*/*"}, text: true, ok: []int{200},
+				action:      "connect", gvk: &s.GVK, consumes: []string{"*/*"}, produces: []string{"*/*"}, text: true,
+				ok: []int{200},
 			})
 			*methodOf(&props, method) = op
 		}
