@@ -1,6 +1,7 @@
 package apitest
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -202,7 +203,7 @@ func encode(obj api.Object) (map[string]any, error) {
 		return nil, err
 	}
 	var out map[string]any
-	return out, yaml.Unmarshal(data, &out)
+	return out, json.Unmarshal(data, &out)
 }
 
 // decode is strict: a misspelt field in a scenario would test nothing.
@@ -215,10 +216,9 @@ func decode(r *api.Resource, value map[string]any) (api.Object, error) {
 	if obj == nil {
 		return nil, fmt.Errorf("%s are not stored", r.Plural)
 	}
-	if err := yaml.UnmarshalStrict(data, obj); err != nil {
-		return nil, err
-	}
-	return obj, nil
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	return obj, d.Decode(obj)
 }
 
 // merge is a JSON merge patch; neither argument changes.
