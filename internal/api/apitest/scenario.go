@@ -157,9 +157,9 @@ func report(warnings []string, errs field.ErrorList) string {
 	return b.String()
 }
 
-// line is a text in one line of bounded length.
+// line is the first line of a text, of bounded length. What follows it are listings of differences.
 func line(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
+	text, _, _ = strings.Cut(text, "\n")
 	if len(text) > maxLine {
 		text = strings.ToValidUTF8(text[:maxLine], "") + "…"
 	}

@@ -53,7 +53,7 @@ func parseIndex(text string, completions int32) (int32, error) {
 	case n >= int(completions):
 		return 0, fmt.Errorf("too large index: %q", text)
 	}
-	return int32(n), nil //nolint:gosec // below completions, and without a sign
+	return int32(n), nil
 }
 
 func count(list []interval) int32 {

@@ -198,7 +198,9 @@ func (rules requestRules) validateConditions(
 		seen[c.Type] = true
 	}
 	if seen[certificatesv1.CertificateApproved] && seen[certificatesv1.CertificateDenied] && !rules.bothAnswers {
-		errs = append(errs, field.Invalid(at, "{Approved, Denied}", "must specify at most one of: `Approved`, `Denied`"))
+		const approved, denied = `conditions[{"type": "Approved"}]`, `conditions[{"type": "Denied"}]`
+		errs = append(errs, field.Invalid(at, fmt.Sprintf("{%s, %s}", approved, denied),
+			fmt.Sprintf("must specify at most one of: `%s`, `%s`", approved, denied)))
 	}
 	return errs
 }

@@ -333,12 +333,12 @@ func validateAttribute(at *field.Path, a resourcev1.DeviceAttribute) field.Error
 			set = append(set, v.name)
 		}
 	}
-	switch why := "must specify exactly one of: " + strings.Join(all, ", "); len(set) {
+	switch choices := "one of: " + strings.Join(all, ", "); len(set) {
 	case 0:
-		errs = append(errs, field.Invalid(at, "", why))
+		errs = append(errs, field.Invalid(at, "", "must specify "+choices))
 	case 1:
 	default:
-		errs = append(errs, field.Invalid(at, "{"+strings.Join(set, ", ")+"}", why))
+		errs = append(errs, field.Invalid(at, "{"+strings.Join(set, ", ")+"}", "must specify exactly "+choices))
 	}
 	return errs
 }

@@ -101,9 +101,11 @@ func known(line string) bool {
 		"failed to check with dual stack", "failed to check for dual stack", // an internal error besides the proper one
 		"spec.ipFamil", "spec.clusterIP", // the allocator of services judges these
 		"spec.healthCheckNodePort: Required",
-		"flexVolume", "spec.sharedCounters[", // upstream forgets that there may be another source
+		"flexVolume",                                                     // upstream forgets that there may be another source
 		".downwarAPI: ", ".downwardAPI: Forbidden: may not specify more", // misspelt
-		`metadata.name: Invalid value: "a": must be a valid IP address`,                // names are judged once
+		`metadata.name: Invalid value: "a": must be a valid IP address`, // names are judged once
+		"sharedCounters[", "consumesCounters[", // upstream shows whole items
+		".requestPolicy.",                                                              // not judged here
 		"spec.extendedResourceName",                                                    // judged twice over, in two ways
 		"limitResponse.type: Required", "spec.attacher", "handler: Invalid value: \"x", // the old object was bad
 		"spec.maxReplicas: Required",                 // the old object was bad

@@ -27,6 +27,10 @@ func NodeAddress(number int) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, 89, 0, byte(10 + number)})
 }
 
+// holderMAC is the bridge's hardware address. Left to itself the bridge takes the lowest of its ports', and changes it when that
+// node goes; the others would send what is for the bridge to nobody until their neighbour entries expire.
+const holderMAC = "02:89:00:00:00:01"
+
 // nodeMAC is fixed, so that a node that comes back is found at once by neighbours that remember it.
 func nodeMAC(number int) string { return fmt.Sprintf("02:89:00:00:00:%02x", 10+number) }
 

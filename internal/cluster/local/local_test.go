@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -56,6 +57,18 @@ func TestNodes(t *testing.T) {
 	t.Run("a killed agent comes back", func(t *testing.T) {
 		killAgent(t, opts, 2)
 		content.next(t, 2)
+	})
+	t.Run("the bridge keeps its hardware address", func(t *testing.T) {
+		err := inNetwork(load(t, opts).Network, func() error {
+			bridge, err := netlink.LinkByName(bridgeName)
+			if err == nil && bridge.Attrs().HardwareAddr.String() != holderMAC {
+				t.Errorf("it is %s, want %s", bridge.Attrs().HardwareAddr, holderMAC)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	})
 	t.Run("a lost node comes back", func(t *testing.T) {
 		if err := load(t, opts).Nodes[1].Init.end(t.Context(), unix.SIGKILL); err != nil {

@@ -158,6 +158,7 @@ func (u *upRun) startNetwork(ctx context.Context) error {
 	address := NodeAddress(1).String()
 	config := holder.Config{
 		Bridge:   bridgeName,
+		MAC:      holderMAC,
 		Address:  holderAddress().String() + "/" + strconv.Itoa(nodeNetwork().Bits()),
 		Forwards: []string{fmt.Sprintf("%s:%d", address, config.DefaultSecurePort)},
 	}

@@ -38,6 +38,8 @@ type Config struct {
 	// Bridge is the device's name, Address its address with the length of the range (CIDR form).
 	Bridge  string `json:"bridge"`
 	Address string `json:"address"`
+	// MAC is the bridge's hardware address.
+	MAC string `json:"mac"`
 	// Forwards are the targets of the listening sockets, in their order.
 	Forwards []string `json:"forwards"`
 	// ProxyPort is where nodes find a proxy for TLS connections to the outside, DNSPort where they find name servers. 0 means
@@ -111,7 +113,11 @@ func setUp(c *Config) error {
 	if err != nil {
 		return fmt.Errorf("the bridge's address %q: %w", c.Address, err)
 	}
-	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: c.Bridge}}
+	hardware, err := net.ParseMAC(c.MAC)
+	if err != nil {
+		return fmt.Errorf("the bridge's hardware address %q: %w", c.MAC, err)
+	}
+	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: c.Bridge, HardwareAddr: hardware}}
 	if err := netlink.LinkAdd(bridge); err != nil {
 		return fmt.Errorf("making the bridge %s: %w", c.Bridge, err)
 	}
