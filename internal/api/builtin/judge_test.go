@@ -49,7 +49,7 @@ func filler(seed int64) *randfill.Filler {
 		},
 		func(t *metav1.Time, c randfill.Continue) { t.Time = time.Unix(c.Int63n(1e9), 0) },
 		func(t *metav1.MicroTime, c randfill.Continue) { t.Time = time.Unix(c.Int63n(1e9), 0) },
-		func(f *metav1.FieldsV1, _ randfill.Continue) { f.Raw = []byte("{}") },
+		func(f *metav1.FieldsV1, _ randfill.Continue) { f.SetRawString("{}") },
 		func(r *runtime.RawExtension, c randfill.Continue) { r.Raw = []byte(pick(c, "", "{}", "null", "x")) },
 	)
 }
@@ -101,8 +101,8 @@ func judgeCreate(s *api.Strategy, defaults func(api.Object), obj api.Object) {
 }
 
 func judgeUpdate(
-	t *testing.T, defaults func(api.Object), prepare func(obj, old api.Object), validate func(obj, old api.Object) field.ErrorList,
-	warn func(obj, old api.Object) []string, obj, old api.Object,
+	t *testing.T, defaults func(api.Object), prepare func(obj, old api.Object),
+	validate func(obj, old api.Object) field.ErrorList, warn func(obj, old api.Object) []string, obj, old api.Object,
 ) {
 	t.Helper()
 	obj = obj.DeepCopyObject().(api.Object)

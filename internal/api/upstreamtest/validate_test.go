@@ -97,19 +97,25 @@ func compare(t *testing.T, ours, theirs []string) {
 // known tells whether the two differ in a line on purpose.
 func known(line string) bool {
 	for _, part := range []string{
-		"compilation failed: ERROR",                                         // expressions are compiled where they are used
-		"failed to check with dual stack", "failed to check for dual stack", // an internal error besides the proper one
-		"spec.ipFamil", "spec.clusterIP", // the allocator of services judges these
-		"spec.healthCheckNodePort: Required",
-		"flexVolume",                                                     // upstream forgets that there may be another source
-		".downwarAPI: ", ".downwardAPI: Forbidden: may not specify more", // misspelt
-		`metadata.name: Invalid value: "a": must be a valid IP address`, // names are judged once
-		"sharedCounters[", "consumesCounters[", // upstream shows whole items
-		".requestPolicy.",                                                              // not judged here
-		"spec.extendedResourceName",                                                    // judged twice over, in two ways
-		"limitResponse.type: Required", "spec.attacher", "handler: Invalid value: \"x", // the old object was bad
-		"spec.maxReplicas: Required",                 // the old object was bad
-		"spec.distinguisherMethod.type: Unsupported", // upstream shows more than the type
+		// Expressions are compiled where they are used.
+		"compilation failed: ERROR",
+		// The allocator of services judges these.
+		"spec.ipFamil", "spec.clusterIP", "spec.healthCheckNodePort",
+		// How a device's capacity is shared is not judged.
+		".requestPolicy",
+		// Upstream adds an internal error to the proper one.
+		"failed to check with dual stack", "failed to check for dual stack",
+		// Upstream takes an empty value for another than an absent one.
+		"binaryData: Forbidden",
+		// Upstream forgets that there may be another source, and misspells one.
+		"flexVolume", ".downwarAPI: ", ".downwardAPI: Forbidden: may not specify more",
+		// Names are judged once; this one was never good.
+		`metadata.name: Invalid value: "a": must be a valid IP address`,
+		// Upstream shows whole items here.
+		"sharedCounters[", "consumesCounters[", "spec.distinguisherMethod.type: Unsupported",
+		// Where the old object was bad already, upstream falls back to other words.
+		"limitResponse.type: Required", "spec.attacher", "opaque.driver", `handler: Invalid value: "x`,
+		"spec.extendedResourceName", "spec.maxReplicas: Required",
 	} {
 		if strings.Contains(line, part) {
 			return true
