@@ -12,9 +12,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"coracle.dev/coracle/internal/api"
+	"coracle.dev/coracle/internal/api/core"
 )
 
 // bind assigns a pod to a node: POST to pods/binding, or to bindings with the pod's name in the body.
@@ -30,8 +30,8 @@ func (c *Chain) bind(ctx context.Context, call *Call, obj runtime.Object) (runti
 	if b.Name != name {
 		return nil, apierrors.NewBadRequest("name in URL does not match name in Binding object")
 	}
-	if err := validateBinding(b); err != nil {
-		return nil, err
+	if errs := core.ValidateBinding(b); len(errs) > 0 {
+		return nil, apierrors.NewInvalid(schema.GroupKind{Kind: "Binding"}, b.Name, errs)
 	}
 	op := call.operation("create", b, nil)
 	if err := c.admit(ctx, op); err != nil {
@@ -63,21 +63,6 @@ func (c *Chain) bind(ctx context.Context, call *Call, obj runtime.Object) (runti
 	return &metav1.Status{
 		TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusSuccess, Code: http.StatusCreated,
 	}, nil
-}
-
-func validateBinding(b *corev1.Binding) error {
-	var errs field.ErrorList
-	target := field.NewPath("target")
-	if kind := b.Target.Kind; kind != "" && kind != "Node" {
-		errs = append(errs, field.NotSupported(target.Child("kind"), kind, []string{"Node", "<empty>"}))
-	}
-	if b.Target.Name == "" {
-		errs = append(errs, field.Required(target.Child("name"), ""))
-	}
-	if len(errs) == 0 {
-		return nil
-	}
-	return apierrors.NewInvalid(schema.GroupKind{Kind: "Binding"}, b.Name, errs)
 }
 
 // assign writes a binding into a pod.
